@@ -1,0 +1,2 @@
+//! Exact estimation of hierarchical linear models from cross-products.
+pub mod error;
