@@ -1,0 +1,17 @@
+#' wbhlm: hierarchical linear models with within- and between-person effects
+#'
+#' Session-by-session data have two stories in every predictor: what happens when a patient moves away from their own
+#' average (within), and how patients differ from each other (between). [hlm()] fits linear mixed models in which both are
+#' estimated separately, for patients within therapists within clinics, or for crossed factors.
+#'
+#' @section Where to start:
+#' `vignette("get-started", package = "wbhlm")` with your own CSV file in mind; `?hlm` for the formula.
+#'
+#' @section Options:
+#' `options(wbhlm.threads = 1)` sets the number of processor threads; see [hlm_threads()].
+#'
+#' @useDynLib wbhlm, .registration = TRUE
+#' @importFrom stats setNames
+#' @importFrom methods is
+#' @keywords internal
+"_PACKAGE"

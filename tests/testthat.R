@@ -1,0 +1,4 @@
+library(testthat)
+library(wbhlm)
+
+test_check("wbhlm")
