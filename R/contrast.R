@@ -1,0 +1,121 @@
+# Tests of linear combinations of the fixed effects.
+
+#' Test linear combinations of the fixed effects
+#'
+#' `contest()` tests hypotheses about combinations of coefficients, for instance whether the between-person effect
+#' differs from the within-person effect. Degrees of freedom are Satterthwaite's unless asked otherwise.
+#'
+#' @param model A fitted model of class `hlm`.
+#' @param L A numeric vector (one combination), a matrix with one combination per row, or a list of these. The columns are
+#'   the estimated coefficients in the order of `fixef(model)`; named entries are matched by name, others count as zero.
+#' @param rhs The value under the null hypothesis: one number, or one for each row of `L`.
+#' @param joint `TRUE` for one F test of all rows together, `FALSE` for a t test of each row.
+#' @param collect Bind the results of a list `L` into one data frame?
+#' @param confint Add confidence limits to t tests?
+#' @param level Confidence level.
+#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ... Passed to methods.
+#' @return A data frame. F tests: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`. t tests: `Estimate`,
+#'   `Std. Error`, `df`, `t value`, `lower`, `upper`, `Pr(>|t|)`.
+#' @section Errors: `hlm_error_data` when `L` does not fit the coefficients.
+#' @source Kuznetsova, Brockhoff and Christensen (2017), *Journal of Statistical Software* 82(13); Fai and Cornelius (1996),
+#'   *Journal of Statistical Computation and Simulation* 54, 363-378.
+#' @examplesIf requireNamespace("lme4", quietly = TRUE)
+#' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+#' contest(fit, c(Days = 1), joint = FALSE)
+#' @export
+contest <- function(model, L, ...) UseMethod("contest")
+
+#' @rdname contest
+#' @exportS3Method lmerTest::contest
+#' @export
+contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
+                        ddf = "Satterthwaite", ...) {
+  one_df <- prepare_ddf(model, match_ddf(ddf))
+  results <- lapply(if (is.list(L)) L else list(L), function(l) {
+    l <- contrast_matrix(model, l)
+    values <- contrast_rhs(rhs, nrow(l))
+    if (joint) test_joint(model, l, values, one_df) else test_rows(model, l, values, one_df, if (confint) level)
+  })
+  if (collect) do.call(rbind, results) else results
+}
+
+contrast_matrix <- function(model, l) {
+  coefficients <- names(fixef.hlm(model))
+  if (!is.numeric(l)) abort_hlm("data", "{.arg L} must be numeric.")
+  if (!is.matrix(l)) l <- matrix(l, 1L, dimnames = list(NULL, names(l)))
+  if (!is.null(colnames(l)) && !identical(colnames(l), coefficients)) {
+    unknown <- setdiff(colnames(l), coefficients)
+    if (length(unknown)) {
+      abort_hlm("data", c(
+        "{.arg L} names coefficient{?s} that {?is/are} not in the model: {.val {unknown}}.",
+        i = "Coefficients: {.val {coefficients}}."
+      ))
+    }
+    full <- matrix(0, nrow(l), length(coefficients), dimnames = list(rownames(l), coefficients))
+    full[, colnames(l)] <- l
+    l <- full
+  }
+  if (ncol(l) != length(coefficients)) {
+    abort_hlm("data", c(
+      "{.arg L} has {ncol(l)} column{?s}, but the model has {length(coefficients)} estimated coefficient{?s}.",
+      i = "Coefficients, in order: {.val {coefficients}}."
+    ))
+  }
+  l
+}
+
+contrast_rhs <- function(rhs, rows) {
+  if (!is.numeric(rhs) || !length(rhs) %in% c(1L, rows)) {
+    abort_hlm("data", "{.arg rhs} must be one number, or one for each of the {rows} row{?s} of {.arg L}.")
+  }
+  rep_len(rhs, rows)
+}
+
+# One t test per row of l.
+test_rows <- function(model, l, rhs, one_df, level = NULL) {
+  variance <- rowSums((l %*% model$core$vcov) * l)
+  table <- data.frame(
+    Estimate = drop(l %*% fixef.hlm(model)), `Std. Error` = sqrt(variance), df = apply(l, 1L, one_df), check.names = FALSE,
+    row.names = rownames(l)
+  )
+  table$`t value` <- (table$Estimate - rhs) / table$`Std. Error`
+  if (!is.null(level)) {
+    half <- stats::qt(1 - (1 - level) / 2, table$df) * table$`Std. Error`
+    table$lower <- table$Estimate - half
+    table$upper <- table$Estimate + half
+  }
+  table$`Pr(>|t|)` <- 2 * stats::pt(abs(table$`t value`), table$df, lower.tail = FALSE)
+  table
+}
+
+# One F test of all rows: split into independent directions by the eigenvectors of L V L'.
+test_joint <- function(model, l, rhs, one_df) {
+  if (nrow(l) == 0L || anyNA(l)) return(f_row(model, NA_real_, NA_real_, NA_real_))
+  if (nrow(l) == 1L) {
+    t_test <- test_rows(model, l, rhs, one_df)
+    return(f_row(model, t_test$`t value`^2, 1L, t_test$df))
+  }
+  spectrum <- eigen(l %*% model$core$vcov %*% t(l), symmetric = TRUE)
+  rank <- sum(spectrum$values > max(sqrt(.Machine$double.eps) * spectrum$values[[1L]], 0))
+  if (rank == 0L) return(f_row(model, NA_real_, NA_real_, NA_real_))
+  directions <- crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], l)
+  distance <- drop(l %*% fixef.hlm(model)) - rhs
+  squares <- drop(crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], distance))^2 / spectrum$values[seq_len(rank)]
+  f_row(model, sum(squares) / rank, rank, combine_ddf(apply(directions, 1L, one_df)))
+}
+
+f_row <- function(model, f, num_df, den_df) {
+  mean_square <- f * model$core$sigma^2
+  data.frame(
+    `Sum Sq` = mean_square * num_df, `Mean Sq` = mean_square, NumDF = num_df, DenDF = den_df, `F value` = f,
+    `Pr(>F)` = stats::pf(f, num_df, den_df, lower.tail = FALSE), check.names = FALSE
+  )
+}
+
+# The table of coefficients, with lmerTest's columns.
+coefficient_table <- function(fit, ddf) {
+  l <- diag(length(kept_columns(fit)))
+  rownames(l) <- names(fixef.hlm(fit))
+  as.matrix(test_rows(fit, l, 0, prepare_ddf(fit, ddf)))
+}

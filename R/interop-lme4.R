@@ -1,0 +1,87 @@
+# Generics that 'lme4', 'lmerTest' and 'performance' also define.
+#
+# Those packages are not needed to use this one, so the generics exist here too. Whichever package is attached last, the
+# call works: our methods are registered with their generics when they are loaded, and our defaults hand every other
+# object over to them.
+
+#' Generics shared with 'lme4', 'lmerTest' and 'performance'
+#'
+#' `isREML()`, `isSingular()`, `ngrps()`, `refit()`, `getME()`, `contest()` and `icc()` are defined here so that they work
+#' without 'lme4', 'lmerTest' or 'performance'. When those packages are installed, other objects (an `lmer()` fit, say) are
+#' passed on to their functions, and their generics know fits of class `hlm`: the order in which packages are attached does
+#' not matter.
+#'
+#' @param x,object,model,fit A fitted model.
+#' @param tol How close to zero a standard deviation, relative to the residual one, counts as zero.
+#' @param ... Passed to methods.
+#' @return `isREML()` and `isSingular()`: `TRUE` or `FALSE`; `ngrps()`: the number of groups of each grouping factor, named.
+#'   The others: see their own pages.
+#' @examplesIf requireNamespace("lme4", quietly = TRUE)
+#' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+#' isREML(fit)
+#' isSingular(fit)
+#' ngrps(fit)
+#' @name hlm-generics
+NULL
+
+#' @rdname hlm-generics
+#' @export
+isREML <- function(x, ...) UseMethod("isREML")
+
+#' @rdname hlm-generics
+#' @export
+isSingular <- function(x, tol = 1e-4) UseMethod("isSingular")
+
+#' @rdname hlm-generics
+#' @export
+ngrps <- function(object, ...) UseMethod("ngrps")
+
+pass_on <- function(package, name, object, ...) {
+  if (!requireNamespace(package, quietly = TRUE)) {
+    abort_hlm("data", c(
+      "{.fn {name}} has no method for an object of class {.cls {class(object)}}.",
+      i = "Give it a model fitted with {.fn hlm}; for other models install {.pkg {package}}."
+    ))
+  }
+  getExportedValue(package, name)(object, ...)
+}
+
+#' @export
+isREML.default <- function(x, ...) pass_on("lme4", "isREML", x, ...)
+
+#' @export
+isSingular.default <- function(x, tol = 1e-4) pass_on("lme4", "isSingular", x, tol = tol)
+
+#' @export
+ngrps.default <- function(object, ...) pass_on("lme4", "ngrps", object, ...)
+
+#' @export
+getME.default <- function(object, name, ...) pass_on("lme4", "getME", object, name, ...)
+
+#' @export
+refit.default <- function(object, newresp, ...) pass_on("lme4", "refit", object, newresp, ...)
+
+#' @export
+contest.default <- function(model, L, ...) pass_on("lmerTest", "contest", model, L, ...)
+
+#' @export
+icc.default <- function(fit, ...) pass_on("performance", "icc", fit, ...)
+
+#' @rdname hlm-generics
+#' @exportS3Method lme4::isREML
+#' @export
+isREML.hlm <- function(x, ...) isTRUE(x$REML)
+
+#' @rdname hlm-generics
+#' @export
+isSingular.hlm <- function(x, tol = 1e-4) {
+  map <- theta_map(x$design)
+  any(abs(x$core$theta[map$row == map$col]) < tol)
+}
+
+#' @rdname hlm-generics
+#' @exportS3Method lme4::ngrps
+#' @export
+ngrps.hlm <- function(object, ...) {
+  stats::setNames(lengths(lapply(object$design$groups, `[[`, "levels")), group_names(object))
+}

@@ -1,0 +1,165 @@
+# Printed output: readers are clinicians, so sections have plain headings and numbers are aligned.
+
+# Prints a character matrix with its column names; text columns to the left, numbers to the right.
+print_table <- function(table, right = NULL, indent = " ", rule_after = integer()) {
+  if (is.null(right)) right <- setdiff(seq_len(ncol(table)), which(colnames(table) %in% c("Groups", "Name", "Level")))
+  cells <- rbind(colnames(table), table)
+  for (j in seq_len(ncol(cells))) {
+    width <- max(nchar(cells[, j], type = "width"))
+    pad <- strrep(" ", width - nchar(cells[, j], type = "width"))
+    cells[, j] <- if (j %in% right) paste0(pad, cells[, j]) else paste0(cells[, j], pad)
+  }
+  lines <- apply(cells, 1L, paste, collapse = "  ")
+  cat(paste0(indent, sub(" +$", "", lines)), sep = "\n")
+}
+
+# Numbers of a column with a common number of decimals, `digits` significant ones for a typical entry.
+format_column <- function(x, digits = 4L) {
+  shown <- rep("", length(x))
+  known <- !is.na(x)
+  if (!any(known)) return(shown)
+  size <- abs(x[known & x != 0 & is.finite(x)])
+  if (!length(size)) {
+    shown[known] <- format(x[known])
+    return(shown)
+  }
+  if (max(size) >= 1e7 || max(size) < 1e-5) {
+    shown[known] <- formatC(x[known], digits = digits - 1L, format = "e")
+    return(shown)
+  }
+  # Decimals for the largest entry, but at least two digits of the smallest one, within reason.
+  decimals <- max(digits - 1L - floor(log10(max(size))), min(1L - floor(log10(min(size))), digits + 2L), 0L)
+  shown[known] <- formatC(x[known], digits = min(decimals, 8L), format = "f")
+  shown
+}
+
+format_p <- function(p, digits = 3L) {
+  small <- 10^-digits
+  ifelse(is.na(p), "", ifelse(p < small, paste0("<", formatC(small, format = "f", digits = digits)), formatC(p, format = "f", digits = digits)))
+}
+
+format_df <- function(df) ifelse(is.na(df), "", ifelse(is.finite(df), formatC(df, format = "f", digits = 1L), "Inf"))
+
+count <- function(n, one, many = paste0(one, "s")) paste(format(n, big.mark = ",", trim = TRUE), if (n == 1L) one else many)
+
+#' Print a fitted model
+#'
+#' A short account: who was analysed, the coefficients and their standard errors, how much persons differ. Tests, degrees of
+#' freedom and the intraclass correlation need more computation and are shown by [summary()][summary.hlm].
+#'
+#' @param x A fitted model of class `hlm`.
+#' @param digits Significant digits.
+#' @param ... Not used.
+#' @return `x`, invisibly.
+#' @examplesIf requireNamespace("lme4", quietly = TRUE)
+#' hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+#' @export
+print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+  print_title(x)
+  print_rows(rows_account(x))
+  coefficients <- cbind(Estimate = fixef.hlm(x), SE = sqrt(diag(x$core$vcov)))
+  cat("\nFixed effects\n")
+  print_effects(coefficients, coefficient_sections(x), digits)
+  cat("\nRandom effects (standard deviations)\n")
+  print_table(varcorr_table(VarCorr.hlm(x), "Std.Dev.", digits))
+  print_status(fit_status(x), quiet = TRUE)
+  cat("\nTests and degrees of freedom: summary(fit)\n")
+  invisible(x)
+}
+
+print_title <- function(x) {
+  cat("Hierarchical linear model, ", if (isTRUE(x$REML)) "restricted maximum likelihood (REML)" else "maximum likelihood (ML)", "\n", sep = "")
+  text <- paste(trimws(deparse(x$formula, width.cutoff = 500L)), collapse = " ")
+  cat(strwrap(text, width = max(40L, getOption("width") - 2L), initial = "Formula: ", prefix = "         "), sep = "\n")
+}
+
+# What was analysed, for print() and summary(): counts only, nothing that needs a pass over more than the group codes.
+rows_account <- function(fit) {
+  groups <- fit$design$groups
+  list(
+    analysed = n_rows(fit), available = NROW(fit$data), dropped = fit$dropped, ngrps = ngrps.hlm(fit),
+    per_group = lapply(groups, function(group) range(tabulate(group$codes, length(group$levels)))),
+    means = means_account(fit), aliased = fit$design$x_names[fit$core$dropped], weights = !is.null(fit$design$weights),
+    offset = !is.null(fit$design$offset)
+  )
+}
+
+# Which rows define the person means, said whenever the model has any.
+means_account <- function(fit) {
+  if (!length(fit$means)) return(NULL)
+  switch(fit$control$means %||% "analysis",
+    available = "all rows in which the variable was observed", analysis = "the analysed rows"
+  )
+}
+
+print_rows <- function(account) {
+  cat("\nData\n")
+  lost <- account$available - account$analysed
+  cat(" ", count(account$analysed, "row"), " analysed", sep = "")
+  if (lost > 0L) cat(", ", format(lost, big.mark = ","), " of ", format(account$available, big.mark = ","), " left out", sep = "")
+  dropped <- account$dropped[account$dropped > 0L]
+  if (length(dropped)) cat(" (missing values: ", paste(names(dropped), dropped, collapse = ", "), ")", sep = "")
+  cat("\n")
+  for (g in seq_along(account$ngrps)) {
+    span <- account$per_group[[g]]
+    rows <- if (span[[1L]] == span[[2L]]) count(span[[1L]], "row") else paste(span[[1L]], "to", span[[2L]], "rows")
+    cat(" ", count(account$ngrps[[g]], "group"), " of ", names(account$ngrps)[[g]], " (", rows, " each)\n", sep = "")
+  }
+  if (!is.null(account$means)) cat(" Person means are taken over ", account$means, "\n", sep = "")
+  if (account$weights) cat(" Rows are weighted\n")
+  if (account$offset) cat(" An offset was subtracted from the outcome\n")
+  if (length(account$aliased)) {
+    cat(" Not estimable, left out of the model: ", paste(account$aliased, collapse = ", "), "\n", sep = "")
+  }
+}
+
+# The section in which each estimated coefficient is printed, sections in the order of reading.
+coefficient_sections <- function(fit) {
+  coefs <- fit$spec$coefs
+  names <- names(fixef.hlm(fit))
+  place <- match(names, coefs$name)
+  type <- ifelse(is.na(place), "other", coefs$type[place])
+  level <- ifelse(is.na(place), "1", as.character(coefs$level[place]))
+  heading <- vapply(seq_along(names), function(i) section_heading(fit, type[[i]], level[[i]]), "")
+  rank <- match(type, c("other", "time", "within", "between", "contextual", "cross-level"), nomatch = 7L)
+  depth <- match(level, group_names(fit), nomatch = 0L)
+  data.frame(name = names, heading = heading, rank = rank * 100 + ifelse(type == "between", depth, 0))
+}
+
+# "patient:therapist" is, to a reader, the patient.
+plain_level <- function(name) sub(":.*", "", name)
+
+section_heading <- function(fit, type, level) {
+  person <- plain_level(fit$id %||% group_names(fit)[[1L]])
+  group <- if (level %in% c("1", NA)) person else plain_level(level)
+  depth <- match(level, group_names(fit), nomatch = 1L) + 1L
+  switch(type,
+    within = paste0("Within-", person, " effects (level 1)"),
+    between = paste0("Between-", group, " effects (level ", depth, ")"),
+    contextual = "Contextual effects (between minus within)",
+    `cross-level` = "Cross-level interactions",
+    time = "Time",
+    "Intercept and other predictors"
+  )
+}
+
+print_effects <- function(coefficients, sections, digits) {
+  shown <- cbind(Estimate = format_column(coefficients[, 1L], digits), SE = format_column(coefficients[, 2L], digits))
+  if (ncol(coefficients) == 5L) {
+    shown <- cbind(
+      shown, df = format_df(coefficients[, 3L]), t = formatC(coefficients[, 4L], format = "f", digits = 2L),
+      p = format_p(coefficients[, 5L])
+    )
+  }
+  order <- order(sections$rank, seq_along(sections$rank))
+  headings <- unique(sections$heading[order])
+  alone <- identical(headings, "Intercept and other predictors")
+  rows <- lapply(headings, function(heading) {
+    mine <- order[sections$heading[order] == heading]
+    block <- cbind(Name = paste0(if (alone) "" else "  ", sections$name[mine]), shown[mine, , drop = FALSE])
+    if (alone) block else rbind(c(heading, rep("", ncol(shown))), block)
+  })
+  table <- do.call(rbind, rows)
+  colnames(table)[[1L]] <- ""
+  print_table(table, right = seq_len(ncol(table))[-1L])
+}
