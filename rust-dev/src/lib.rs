@@ -1,0 +1,1 @@
+//! Home of `tests/`: property tests of `wbhlm-core` that need proptest.

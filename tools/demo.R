@@ -1,0 +1,4 @@
+# What `make demo` shows.
+
+library(wbhlm)
+cat("wbhlm", as.character(utils::packageVersion("wbhlm")), "on", hlm_threads(), "threads\n")
