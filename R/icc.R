@@ -35,7 +35,7 @@ icc.hlm <- function(fit, ...) {
   random <- sum(variance)
   fixed <- stats::var(fixed_predictor(fit) - design_offset(fit$design))
   cumulative <- rep(NA_real_, length(by_group))
-  if (is_nested(fit)) cumulative <- rev(cumsum(rev(by_group))) / random
+  if (levels_are_nested(fit)) cumulative <- rev(cumsum(rev(by_group))) / random
   structure(
     data.frame(
       group = c(group_names(fit), "Residual"), variance = variance, icc = variance / random,
@@ -63,7 +63,7 @@ level_variances <- function(fit) {
 }
 
 # Is each grouping factor nested in the next one?
-is_nested <- function(fit) {
+levels_are_nested <- function(fit) {
   groups <- fit$design$groups
   all(vapply(seq_along(groups)[-1L], function(g) {
     fine <- groups[[g - 1L]]$codes

@@ -1,0 +1,239 @@
+# Comparison of models, and tests of the terms of one model.
+
+#' Test the terms of a model, or compare models
+#'
+#' With one model, `anova()` gives an F test of each term with Satterthwaite's degrees of freedom (types I, II and III, as
+#' 'lmerTest'). With several models it gives likelihood ratio tests; models fitted by REML are refitted by maximum
+#' likelihood first, because restricted likelihoods of models with different fixed effects cannot be compared, and the
+#' heading of the table says so.
+#'
+#' Likelihood ratio tests need the same rows, the same outcome and nested models; otherwise `anova()` stops and says why. A
+#' test of whether a variance is zero is conservative: the true p value is about half the printed one when a single variance
+#' is tested.
+#'
+#' @param object A fitted model of class `hlm`.
+#' @param ... Further fitted models.
+#' @param type Type of the tests of one model: `3` (default), `2` or `1`, also as `"III"`, `"II"`, `"I"`.
+#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param refit Refit REML models by maximum likelihood before comparing? With `FALSE` REML fits are compared as they are, which
+#'   needs the same fixed effects in all of them.
+#' @param model.names Names of the models for the table.
+#' @return A data frame of class `anova`. One model: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`. Several:
+#'   `npar`, `AIC`, `BIC`, `logLik`, `deviance`, `Chisq`, `Df`, `Pr(>Chisq)`.
+#' @section Errors: `hlm_error_data` when the models were not fitted to the same rows and outcome; `hlm_error_design` when they
+#'   are not nested, or when REML fits with different fixed effects would be compared.
+#' @source Kuznetsova, Brockhoff and Christensen (2017), *Journal of Statistical Software* 82(13); Self and Liang (1987),
+#'   *Journal of the American Statistical Association* 82, 605-610, on tests of variances.
+#' @examplesIf requireNamespace("lme4", quietly = TRUE)
+#' full <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+#' anova(full)
+#' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
+#' @export
+anova.hlm <- function(object, ..., type = 3, ddf = "Satterthwaite", refit = TRUE, model.names = NULL) {
+  others <- list(...)
+  if (!length(others)) return(anova_terms(object, match_anova_type(type), match_ddf(ddf)))
+  models <- c(list(object), others)
+  check_comparable(models)
+  names <- model.names %||% vapply(as.list(substitute(list(object, ...)))[-1L], deparse1, "")
+  if (length(names) != length(models)) {
+    abort_hlm("data", "{.arg model.names} has {length(names)} name{?s} for {length(models)} models.")
+  }
+  if (max(nchar(names)) > 40L || anyDuplicated(names)) names <- paste0("model", seq_along(models))
+  anova_models(models, names, refit)
+}
+
+check_comparable <- function(models) {
+  wrong <- !vapply(models, inherits, TRUE, "hlm")
+  if (any(wrong)) {
+    abort_hlm("data", c(
+      "{.fn anova} compares models fitted with {.fn hlm}; argument {which(wrong)} {?is/are} of another kind.",
+      i = "Fit all of them with {.fn hlm}."
+    ))
+  }
+  first <- models[[1L]]
+  for (i in seq_along(models)[-1L]) {
+    if (n_rows(models[[i]]) != n_rows(first)) {
+      abort_hlm("data", c(
+        "The models were fitted to different rows: {n_rows(first)} in the first, {n_rows(models[[i]])} in model {i}.",
+        i = "Usually a predictor of one of them has missing values. Fit all models to the rows that are complete in all
+             variables, for instance with {.code subset = complete.cases(x1, x2)}."
+      ))
+    }
+    # The outcome may be the same in other words; values decide, to rounding.
+    if (!isTRUE(all.equal(models[[i]]$design$y, first$design$y, tolerance = 1e-12))) {
+      abort_hlm("data", c(
+        "The models have different outcomes, or were fitted to different rows (first model and model {i}).",
+        i = "Likelihood ratio tests compare models for the same outcome in the same rows."
+      ))
+    }
+    if (!isTRUE(all.equal(design_weights(models[[i]]$design), design_weights(first$design), tolerance = 1e-12))) {
+      abort_hlm("data", "The models have different weights (first model and model {i}).")
+    }
+  }
+}
+
+anova_models <- function(models, names, refit) {
+  reml <- vapply(models, function(model) isTRUE(model$REML), TRUE)
+  order <- order(vapply(models, n_parameters_hlm, 0L))
+  models <- models[order]
+  names <- names[order]
+  for (i in seq_along(models)[-1L]) check_nested(models[[i - 1L]], models[[i]], names[i - 1:0])
+  note <- "Fitted by maximum likelihood."
+  if (refit && any(reml)) {
+    models <- lapply(models, as_ml)
+    note <- "Models fitted by REML were refitted by maximum likelihood for this comparison."
+  } else if (any(reml)) {
+    check_same_reml(models, reml[order])
+    note <- "REML fits compared as they are: valid for the random effects only."
+  }
+  likelihoods <- lapply(models, logLik.hlm)
+  value <- vapply(likelihoods, as.double, 0)
+  npar <- vapply(likelihoods, attr, 0, "df")
+  chisq <- c(NA, 2 * pmax(0, diff(value)))
+  df <- c(NA, diff(npar))
+  table <- data.frame(
+    npar = npar, AIC = vapply(likelihoods, stats::AIC, 0), BIC = vapply(likelihoods, stats::BIC, 0), logLik = value,
+    deviance = -2 * value, Chisq = chisq, Df = df,
+    `Pr(>Chisq)` = ifelse(is.na(df) | df == 0, NA, stats::pchisq(chisq, df, lower.tail = FALSE)), row.names = names,
+    check.names = FALSE
+  )
+  formulas <- vapply(models, function(model) paste(trimws(deparse(model$formula, 500L)), collapse = " "), "")
+  structure(table, heading = c("Likelihood ratio tests", note, paste0(names, ": ", formulas), ""), class = c("anova", "data.frame"))
+}
+
+check_same_reml <- function(models, reml) {
+  same <- all(vapply(models[-1L], function(model) {
+    spans(model, models[[1L]]) && spans(models[[1L]], model)
+  }, TRUE))
+  if (!all(reml) || !same) {
+    abort_hlm("design", c(
+      "REML fits can be compared only when all are fitted by REML and have the same fixed effects.",
+      i = "Use {.code refit = TRUE}."
+    ))
+  }
+}
+
+# Is every column of the smaller model's X a combination of those of the larger one?
+spans <- function(large, small) {
+  contained_in(kept_x(large), kept_x(small))
+}
+
+contained_in <- function(space, columns) {
+  new <- columns[, !colnames(columns) %in% colnames(space), drop = FALSE]
+  shared <- intersect(colnames(columns), colnames(space))
+  changed <- shared[!vapply(shared, function(name) identical(unname(columns[, name]), unname(space[, name])), TRUE)]
+  new <- cbind(new, columns[, changed, drop = FALSE])
+  if (!ncol(new)) return(TRUE)
+  size <- sqrt(colSums(new^2))
+  rest <- stats::lm.fit(space, new)$residuals
+  all(sqrt(colSums(as.matrix(rest)^2)) <= 1e-7 * pmax(size, .Machine$double.xmin))
+}
+
+check_nested <- function(small, large, names) {
+  problem <- if (!spans(large, small)) {
+    "the fixed effects of the smaller model are not all in the larger one"
+  } else if (!all(vapply(seq_along(small$design$terms), random_term_in, TRUE, small = small, large = large))) {
+    "the random effects of the smaller model are not all in the larger one"
+  }
+  if (!is.null(problem)) {
+    abort_hlm("design", c(
+      "{.val {names[[1L]]}} is not nested in {.val {names[[2L]]}}: {problem}.",
+      i = "A likelihood ratio test needs nested models; {.fn AIC} and {.fn BIC} compare others (fit them with
+           {.code REML = FALSE})."
+    ))
+  }
+}
+
+# A random term of the small model is in the large one when a term there, for the same grouping, spans its columns.
+random_term_in <- function(small, large, t) {
+  term <- small$design$terms[[t]]
+  codes <- small$design$groups[[term$group]]$codes
+  any(vapply(large$design$terms, function(other) {
+    same_partition(codes, large$design$groups[[other$group]]$codes) &&
+      (identical(other$structure, "unstructured") || length(term$columns) == 1L || identical(term$structure, "diagonal")) &&
+      contained_in(term_matrix(large, other), term_matrix(small, term))
+  }, TRUE))
+}
+
+same_partition <- function(a, b) {
+  first <- match(a, a)
+  identical(first, match(b, b))
+}
+
+term_matrix <- function(fit, term) {
+  n <- n_rows(fit)
+  columns <- vapply(term$columns, function(i) rep_len(as.double(design_column(fit$design, i)), n), double(n))
+  matrix(columns, n, dimnames = list(NULL, term$names))
+}
+
+#' Tests for dropping one term at a time
+#'
+#' Tests each term that can be left out without breaking the hierarchy of interactions. `"F"` (default) tests it in the
+#' fitted model with Satterthwaite's degrees of freedom and refits nothing; `"Chisq"` refits with and without the term by
+#' maximum likelihood and compares the likelihoods, as 'lme4' does. The fit itself is not changed.
+#'
+#' @param object A fitted model of class `hlm`.
+#' @param scope Names of the terms to consider; all that can be dropped by default.
+#' @param test `"F"`, `"Chisq"` or `"none"` (AIC only).
+#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param k Penalty per parameter in the AIC.
+#' @param ... Not used.
+#' @return A data frame of class `anova`: for `"F"` the columns of [anova.hlm()] for one model, otherwise `npar`, `AIC` and, with
+#'   `"Chisq"`, `LRT` and `Pr(Chi)`.
+#' @section Errors: `hlm_error_formula` when `scope` names a term that is not there or cannot be dropped.
+#' @examplesIf requireNamespace("lme4", quietly = TRUE)
+#' drop1(hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy))
+#' @export
+drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = "Satterthwaite", k = 2, ...) {
+  test <- match.arg(test)
+  marginal <- stats::drop.scope(stats::terms(object))
+  scope <- scope %||% marginal
+  if (inherits(scope, "formula")) scope <- attr(stats::terms(scope), "term.labels")
+  wrong <- setdiff(scope, marginal)
+  if (length(wrong)) {
+    abort_hlm("formula", c(
+      "{.val {wrong}} cannot be dropped from this model.", i = "Terms that can be dropped: {.val {marginal}}.",
+      i = "A term stays as long as an interaction that contains it is in the model."
+    ))
+  }
+  if (test == "F") return(drop1_f(object, scope, match_ddf(ddf)))
+  drop1_refit(object, scope, test, k)
+}
+
+drop1_f <- function(object, scope, ddf) {
+  table <- term_tests(object, contrasts_marginal(object)[scope], ddf)
+  structure(table, heading = c(
+    paste("Tests for dropping one term, with", ddf_registry()[[ddf]]$label), drop1_model_line(object)
+  ), class = c("anova", "data.frame"))
+}
+
+drop1_model_line <- function(object) paste0("Model: ", paste(trimws(deparse(object$formula, 500L)), collapse = " "), "\n")
+
+drop1_refit <- function(object, scope, test, k) {
+  full <- as_ml(object)
+  assign <- object$design$x_assign
+  labels <- attr(stats::terms(object), "term.labels")
+  fits <- c(list(full), lapply(match(scope, labels), function(term) {
+    smaller <- full
+    smaller$design <- drop_columns(full$design, which(assign == term))
+    smaller$core <- engine_fit(smaller$design, FALSE, smaller$control)
+    smaller
+  }))
+  npar <- vapply(fits, n_parameters_hlm, 0L)
+  criterion <- vapply(fits, function(fit) fit$core$criterion, 0)
+  table <- data.frame(npar = c(NA, npar[[1L]] - npar[-1L]), AIC = criterion + k * npar, row.names = c("<none>", scope))
+  if (test == "Chisq") {
+    table$LRT <- c(NA, pmax(0, criterion[-1L] - criterion[[1L]]))
+    table$`Pr(Chi)` <- ifelse(table$npar > 0, stats::pchisq(table$LRT, table$npar, lower.tail = FALSE), NA)
+  }
+  structure(table, heading = c(
+    "Single term deletions, all models fitted by maximum likelihood", drop1_model_line(object)
+  ), class = c("anova", "data.frame"))
+}
+
+drop_columns <- function(design, columns) {
+  design$x <- design$x[-columns]
+  design$x_names <- design$x_names[-columns]
+  design$x_assign <- design$x_assign[-columns]
+  design
+}
