@@ -1,0 +1,172 @@
+# Checks of arguments and of data. Each says what was found, where, and what to do.
+
+is_number <- function(x) {
+  is.numeric(x) && length(x) == 1L && !is.na(x) && is.finite(x)
+}
+
+check_choice <- function(value, choices, name) {
+  if (identical(value, choices)) {
+    return(choices[[1L]])
+  }
+  if (!is.character(value) || length(value) != 1L || !value %in% choices) {
+    abort_hlm("design", "{.arg {name}} must be one of {.val {choices}}, not {.val {value}}.")
+  }
+  value
+}
+
+check_flag <- function(value, name) {
+  if (!is.logical(value) || length(value) != 1L || is.na(value)) {
+    abort_hlm("design", "{.arg {name}} must be TRUE or FALSE.")
+  }
+}
+
+# Columns as other packages deliver them (labelled SPSS or Stata columns, 64-bit integers, I()) as plain vectors.
+plain_column <- function(x) {
+  if (!is.object(x) || is.factor(x) || inherits(x, c("Date", "POSIXt", "difftime"))) {
+    return(x)
+  }
+  if (inherits(x, "integer64")) {
+    return(as.double(x))
+  }
+  if (inherits(x, c("haven_labelled", "labelled", "AsIs"))) {
+    bare <- unclass(x)
+    attributes(bare) <- attributes(bare)[c("dim", "dimnames")]
+    return(bare)
+  }
+  x
+}
+
+check_outcome <- function(y, label) {
+  if (is.numeric(y) && !is.factor(y) && is.null(dim(y))) {
+    return(invisible())
+  }
+  kind <- if (is.factor(y)) {
+    "a factor (categories)"
+  } else if (is.character(y)) {
+    "text"
+  } else if (is.logical(y)) {
+    "TRUE/FALSE"
+  } else if (!is.null(dim(y))) {
+    "a table of several columns"
+  } else {
+    paste("of class", class(y)[1L])
+  }
+  hint <- if (is.character(y) || is.factor(y)) {
+    "If its values are numbers, turn them into numbers: as.numeric(as.character(...)). Look for a decimal comma or for
+     words such as 'missing' in the file."
+  } else {
+    "hlm() is for outcomes measured on a scale."
+  }
+  abort_hlm("data", c("The outcome {.var {label}} must be a number; it is {kind}.", i = hint))
+}
+
+check_column_type <- function(x, label) {
+  if (is.list(x) && !inherits(x, "POSIXlt")) {
+    abort_hlm("data", c(
+      "{.var {label}} is a list column: its cells hold whole objects, not single values.",
+      i = "Take it apart first (for example with {.fn tidyr::unnest}), or leave it out."
+    ))
+  }
+  if (is.complex(x) || is.raw(x) || is.function(x)) {
+    abort_hlm("data", "{.var {label}} is of type {.cls {typeof(x)}} and cannot be used in a model.")
+  }
+}
+
+# sum() meets every value once and allocates nothing: only if it is not finite is the column looked at closely.
+is_clean <- function(x) {
+  if (is.numeric(x)) is.finite(sum(x)) else !anyNA(x)
+}
+
+# Inf and NaN come from a calculation gone wrong, so they are not treated as missing values.
+check_finite <- function(x, label, rows) {
+  bad <- if (is.double(x)) which(is.infinite(x) | is.nan(x)) else integer()
+  if (length(bad) == 0L) {
+    return(invisible())
+  }
+  bad <- (bad - 1L) %% length(rows) + 1L
+  values <- unique(c(if (any(is.nan(x))) "NaN", if (any(is.infinite(x))) "infinite"))
+  shown <- show_some(rows[unique(bad)])
+  abort_hlm("data", c(
+    "{.var {label}} has {values} values in {cli::qty(length(unique(bad)))} row{?s} {shown}.",
+    i = "They come from a calculation such as log(0), 0/0 or a mean of no items. Correct them, or set them to {.val NA}
+         if the value is unknown."
+  ))
+}
+
+check_groups <- function(design, n) {
+  for (group in design$groups) {
+    n_levels <- length(group$levels)
+    if (n_levels < 2L) {
+      abort_hlm("design", c(
+        "The grouping variable {.var {group$name}} has only one group ({.val {group$levels}}) in the {n} rows analysed.",
+        i = "Differences between groups cannot be estimated from one group. Leave this term out, or check whether rows
+             with other groups were lost through missing values."
+      ))
+    }
+    if (n_levels >= n) {
+      abort_hlm("design", c(
+        "Every {.var {group$name}} has only one row: {n_levels} groups in {n} rows.",
+        i = "The group's effect cannot then be told apart from the residual. A multilevel model needs several rows per
+             group; check that {.var {group$name}} is the person and not the row."
+      ))
+    }
+  }
+  for (term in design$terms) {
+    group <- design$groups[[term$group]]
+    n_effects <- length(term$columns) * length(group$levels)
+    if (n_effects >= n) {
+      abort_hlm("design", c(
+        "The term {.code ({term$label})} has {n_effects} random effects ({length(term$columns)} for each of
+         {length(group$levels)} groups), but there are only {n} rows.",
+        i = "There are too few rows per {.var {group$name}} for these random slopes. Take a slope out."
+      ))
+    }
+  }
+}
+
+# Patients numbered 1, 2, 3, ... anew for each therapist, but written as (1 | therapist) + (1 | patient): patient 1 of
+# one therapist would be taken for the same person as patient 1 of the next. Told from a truly crossed design by most
+# ids being under several of the outer groups with several rows in each (in crossed designs a cell mostly has one row).
+warn_reused_ids <- function(factors) {
+  simple <- Filter(function(f) length(group_atoms(f$expr)) == 1L, factors)
+  if (length(simple) < 2L) {
+    return(invisible())
+  }
+  pairs <- utils::combn(length(simple), 2L)
+  for (k in seq_len(ncol(pairs))) {
+    a <- simple[[pairs[1L, k]]]
+    b <- simple[[pairs[2L, k]]]
+    if (is_nested(a, b) || is_nested(b, a)) next
+    together <- combined_name_known(a, b, factors)
+    if (!together && looks_reused(a, b)) warn_reused_pair(a, b)
+  }
+}
+
+combined_name_known <- function(a, b, factors) {
+  both <- c(a$name, b$name)
+  any(vapply(factors, function(f) {
+    atoms <- vapply(group_atoms(f$expr), deparse1, "")
+    length(atoms) > 1L && all(both %in% atoms)
+  }, NA))
+}
+
+looks_reused <- function(a, b) {
+  cell <- (a$codes - 1) * length(b$levels) + b$codes
+  n_cells <- length(unique(cell))
+  if (length(cell) < 2 * n_cells) {
+    return(FALSE)
+  }
+  first <- !duplicated(cell)
+  shared <- function(f) mean(tabulate(f$codes[first], length(f$levels)) > 1L)
+  min(shared(a), shared(b)) >= 0.5
+}
+
+warn_reused_pair <- function(a, b) {
+  warn_hlm("data", c(
+    "The same {.var {b$name}} numbers occur under several {.var {a$name}}s, and the reverse: are ids used again?",
+    i = "If every {.var {a$name}} numbers its own {.var {b$name}}s (1, 2, 3, ...), these are different persons. Write
+         {.code (1 | {a$name}/{b$name})} (or {.code (1 | {b$name}/{a$name})} if {.var {b$name}} is the higher level), or
+         give every person an id of its own.",
+    i = "If they really are the same ones (a crossed design), the model is right as it stands."
+  ))
+}

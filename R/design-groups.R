@@ -1,0 +1,134 @@
+# Grouping factors: integer codes in 1..J and the J levels, in factor()'s order (numbers by size, text in the order of
+# the locale), because the rows of ranef() follow it. Strings are made per level, never per row.
+
+# A column -> list(codes, levels); a missing value has code 0.
+group_factor <- function(x, name) {
+  if (is.factor(x)) {
+    codes <- as.integer(x)
+    if (anyNA(codes)) codes[is.na(codes)] <- 0L
+    return(compact_factor(list(codes = codes, levels = levels(x))))
+  }
+  if (is.object(x) || is.logical(x)) {
+    x <- if (is.logical(x)) as.integer(x) else factor(x)
+    return(if (is.factor(x)) group_factor(x, name) else sorted_codes(x, function(u) as.character(u == 1L)))
+  }
+  if (!(is.numeric(x) || is.character(x)) || !is.null(dim(x))) {
+    abort_hlm("data", c(
+      "The grouping variable {.var {name}} must be a vector of numbers, text or a factor.",
+      x = "It is of class {.cls {class(x)}}."
+    ))
+  }
+  sorted_codes(x, as.character)
+}
+
+sorted_codes <- function(x, label) {
+  found <- engine_group_codes(x)
+  distinct <- x[found$first]
+  codes <- found$codes
+  if (is.unsorted(distinct)) {
+    order <- order(distinct)
+    rank <- integer(length(order))
+    rank[order] <- seq_along(order)
+    distinct <- distinct[order]
+    codes <- recode(codes, rank)
+  }
+  list(codes = codes, levels = label(distinct))
+}
+
+# Codes 0 stay 0 (R drops zero indices, so they need care).
+recode <- function(codes, map) {
+  out <- map[codes]
+  if (length(out) == length(codes)) {
+    return(out)
+  }
+  full <- integer(length(codes))
+  full[codes > 0L] <- out
+  full
+}
+
+# Drops levels that do not occur; with `rows`, after keeping only these rows.
+compact_factor <- function(factor, rows = NULL) {
+  if (!is.null(rows)) factor$codes <- factor$codes[rows]
+  used <- tabulate(factor$codes, length(factor$levels)) > 0L
+  if (!all(used)) {
+    factor$codes <- recode(factor$codes, cumsum(used))
+    factor$levels <- factor$levels[used]
+  }
+  factor
+}
+
+# The combination b:a, levels ordered by b, then by a, as factor(b):factor(a) has them.
+combine_factors <- function(b, a) {
+  n_a <- length(a$levels)
+  n_b <- length(b$levels)
+  if (as.double(n_a) * n_b < .Machine$integer.max) {
+    key <- (b$codes - 1L) * n_a + a$codes
+  } else {
+    key <- (b$codes - 1) * n_a + a$codes
+  }
+  missing <- b$codes == 0L | a$codes == 0L
+  if (any(missing)) key[missing] <- NA
+  sorted_codes(key, function(u) {
+    first <- (u - 1) %/% n_a + 1
+    paste(b$levels[first], a$levels[u - (first - 1) * n_a], sep = ":")
+  })
+}
+
+# The variables (or expressions) that a grouping expression combines: c:(b:a) -> c, b, a.
+group_atoms <- function(expr) {
+  head <- call_head(expr)
+  if (head == "(") {
+    return(group_atoms(expr[[2L]]))
+  }
+  if (head == ":") {
+    return(c(group_atoms(expr[[2L]]), group_atoms(expr[[3L]])))
+  }
+  list(expr)
+}
+
+# Evaluates a grouping expression; `atoms` are the factors of its parts by name.
+eval_group <- function(expr, atoms) {
+  head <- call_head(expr)
+  if (head == "(") {
+    return(eval_group(expr[[2L]], atoms))
+  }
+  if (head == ":") {
+    return(combine_factors(eval_group(expr[[2L]], atoms), eval_group(expr[[3L]], atoms)))
+  }
+  atoms[[deparse1(expr)]]
+}
+
+# Codes of new data in the levels of a fit: NA for levels that the fit does not know.
+match_group <- function(expr, columns, env, levels) {
+  labels <- group_labels(expr, columns, env)
+  list(codes = match(labels, levels), labels = labels)
+}
+
+group_labels <- function(expr, columns, env) {
+  head <- call_head(expr)
+  if (head == "(") {
+    return(group_labels(expr[[2L]], columns, env))
+  }
+  if (head == ":") {
+    left <- group_labels(expr[[2L]], columns, env)
+    right <- group_labels(expr[[3L]], columns, env)
+    both <- paste(left, right, sep = ":")
+    both[is.na(left) | is.na(right)] <- NA
+    return(both)
+  }
+  x <- eval(expr, columns, env)
+  if (is.logical(x)) x <- as.character(x)
+  as.character(plain_column(x))
+}
+
+# Is every level of `inner` within one level of `outer`?
+is_nested <- function(inner, outer) {
+  n <- length(inner$levels)
+  if (n < length(outer$levels)) {
+    return(FALSE)
+  }
+  # the last row of each level decides; any other row must agree with it
+  parent <- integer(n)
+  parent[inner$codes] <- outer$codes
+  identical(parent[inner$codes], outer$codes)
+}

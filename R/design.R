@@ -1,0 +1,207 @@
+# From the frame to the design that the compiled core reads: see design/0001-contract.md.
+
+# Returns list(design, blueprint, means, coefs).
+build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(), env = globalenv()) {
+  made <- disaggregate_frame(spec, frame, control)
+  variables <- add_derived_variables(spec, frame, made$columns, env)
+  coding <- code_factors(variables, contrasts)
+  blueprint <- new_blueprint(spec, frame, variables, coding, env)
+  products <- new_products(spec, frame)
+  x <- term_columns(spec$terms, coding$variables, coding$contrasts, products$recentre)
+  z <- bar_columns(spec, coding, products)
+  blueprint$products <- products$frozen()
+  pool <- pool_columns(x, z)
+  groups <- design_groups(spec, frame, z)
+  design <- list(
+    y = as.double(frame$y),
+    offset = frame_offset(spec, frame, coding$variables),
+    weights = frame_weights(frame),
+    columns = pool$columns,
+    x = pool$x,
+    x_names = x$names,
+    x_assign = x$assign,
+    groups = groups$groups,
+    terms = groups$terms
+  )
+  for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
+  class(design) <- "hlm_design"
+  check_groups(design, length(design$y))
+  list(
+    design = design, blueprint = blueprint, means = made$means,
+    coefs = classify_coefs(spec, frame, coding, x)
+  )
+}
+
+# Derived columns and variables computed from them, such as I(within(x)^2), over the analysed rows.
+add_derived_variables <- function(spec, frame, columns, env) {
+  variables <- frame$variables
+  if (length(columns) == 0L) {
+    return(variables)
+  }
+  all <- NULL
+  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+    for (i in seq_along(terms$variables)) {
+      label <- terms$labels[[i]]
+      if (!is.null(variables[[label]])) next
+      expr <- terms$variables[[i]]
+      if (is.symbol(expr)) {
+        variables[[label]] <- columns[[as.character(expr)]]
+        next
+      }
+      if (is.null(all)) all <- c(lapply(frame$raw, take_rows, rows = frame$rows), columns)
+      value <- eval_variable(expr, all, env)
+      check_late_variable(value, label, frame)
+      variables[[label]] <- value
+    }
+  }
+  variables
+}
+
+check_late_variable <- function(value, label, frame) {
+  check_column_type(value, label)
+  if (is_clean(value)) {
+    return(invisible())
+  }
+  check_finite(value, label, frame$rows)
+  abort_hlm("data", c(
+    "{.var {label}} is missing in {cli::qty(sum(is.na(value)))} row{?s} {show_some(frame$rows[which(is.na(value))])}.",
+    i = "The rows of the analysis are fixed before persons' means are taken; this variable is computed from them."
+  ))
+}
+
+# The double-demeaned product (Giesselmann & Schmidt-Catran 2022, Sociol Methods Res 51:1100): in a term with two or more
+# within variables, their product is centred at the person's mean once more. Its person means are frozen as well.
+new_products <- function(spec, frame) {
+  within <- vapply(Filter(function(c) c$kind == "within", spec$columns), `[[`, "", "name")
+  if (length(within) < 2L) {
+    return(list(recentre = NULL, frozen = function() list()))
+  }
+  person <- frame$factors[[frame$id]]
+  n <- length(person$levels)
+  frozen <- list()
+  list(
+    within = within,
+    recentre = function(labels, made, term) {
+      if (sum(labels %in% within) < 2L) {
+        return(made$columns)
+      }
+      lapply(seq_along(made$columns), function(k) {
+        sums <- engine_group_sums(made$columns[[k]], person$codes, n)
+        mean <- sums$sum / sums$count
+        frozen[[made$names[[k]]]] <<- list(persons = person$levels, mean = mean)
+        made$columns[[k]] - mean[person$codes]
+      })
+    },
+    frozen = function() frozen
+  )
+}
+
+# One entry per random-effect term of the model, in lme4's order before sorting by number of levels.
+bar_columns <- function(spec, coding, products) {
+  out <- list()
+  done <- list()
+  for (i in seq_along(spec$bars)) {
+    bar <- spec$bars[[i]]
+    key <- deparse1(bar$lhs)
+    if (is.null(done[[key]])) {
+      done[[key]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
+    }
+    made <- done[[key]]
+    check_bar(made, bar)
+    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double)
+  }
+  order_double_bars(out, spec)
+}
+
+check_bar <- function(made, bar) {
+  if (length(made$names) == 0L) {
+    abort_hlm("formula", "The random-effects term {.code ({deparse1(bar$lhs)} | {bar$name})} has no effect in it.")
+  }
+}
+
+# `(1 + x || g)` becomes (1 | g) and (0 + x | g). With several groups (`|| a/b`) the columns go first and the groups
+# within each column, as lme4 writes it.
+order_double_bars <- function(bars, spec) {
+  out <- list()
+  i <- 1L
+  while (i <= length(bars)) {
+    if (!bars[[i]]$double) {
+      bar <- bars[[i]]
+      bar$columns <- seq_along(bar$made$names)
+      bar$label <- paste(deparse1(spec$bars[[bar$bar]]$lhs), "|", bar$group)
+      out <- c(out, list(bar))
+      i <- i + 1L
+      next
+    }
+    same <- i
+    while (same < length(bars) && bars[[same + 1L]]$double &&
+      identical(spec$bars[[same + 1L]]$origin, spec$bars[[i]]$origin)) {
+      same <- same + 1L
+    }
+    for (k in seq_along(bars[[i]]$made$names)) {
+      for (bar in bars[i:same]) {
+        bar$columns <- k
+        name <- bar$made$names[[k]]
+        bar$label <- paste(if (bar$made$keys[[k]] == "1") "1" else paste("0 +", name), "|", bar$group)
+        out <- c(out, list(bar))
+      }
+    }
+    i <- same + 1L
+  }
+  out
+}
+
+# The pool of distinct columns, the constant excluded (index 0).
+pool_columns <- function(x, z) {
+  made <- c(list(x), unique(lapply(z, `[[`, "made")))
+  keys <- unlist(lapply(made, `[[`, "keys"))
+  columns <- unlist(lapply(made, `[[`, "columns"), recursive = FALSE)
+  first <- which(!duplicated(keys) & keys != "1")
+  pool <- keys[first]
+  list(
+    columns = unname(columns[first]),
+    x = match(x$keys, pool, nomatch = 0L),
+    z = lapply(z, function(bar) match(bar$made$keys[bar$columns], pool, nomatch = 0L))
+  )
+}
+
+# Groups in order of first use by the sorted terms; terms sorted as lme4's mkReTrms() does.
+design_groups <- function(spec, frame, z) {
+  n_levels <- vapply(z, function(bar) length(frame$factors[[bar$group]]$levels), 0L)
+  order <- if (any(diff(n_levels) > 0L)) rev(order(n_levels)) else seq_along(z)
+  names <- unique(vapply(z[order], `[[`, "", "group"))
+  groups <- lapply(names, function(name) {
+    factor <- frame$factors[[name]]
+    list(name = name, codes = factor$codes, levels = factor$levels)
+  })
+  terms <- lapply(z[order], function(bar) {
+    list(
+      group = match(bar$group, names), columns = integer(), names = bar$made$names[bar$columns],
+      structure = "unstructured", label = bar$label
+    )
+  })
+  warn_reused_ids(frame$factors)
+  list(groups = groups, terms = terms, order = order)
+}
+
+frame_offset <- function(spec, frame, variables) {
+  parts <- lapply(spec$terms$labels[spec$terms$offset], function(label) as.double(variables[[label]]))
+  own <- if (!is.null(frame[["(offset)"]])) frame[["(offset)"]] else frame$raw[["(offset)"]]
+  parts <- c(parts, if (!is.null(own)) list(own))
+  if (length(parts) == 0L) NULL else Reduce(`+`, parts)
+}
+
+frame_weights <- function(frame) {
+  weights <- if (!is.null(frame[["(weights)"]])) frame[["(weights)"]] else frame$raw[["(weights)"]]
+  if (is.null(weights)) {
+    return(NULL)
+  }
+  bad <- which(weights <= 0)
+  if (length(bad) > 0L) {
+    abort_hlm("data", c(
+      "{.arg weights} must be greater than 0; they are not in {cli::qty(length(bad))}row{?s} {show_some(frame$rows[bad])}.",
+      i = "To leave rows out, use {.arg subset}."
+    ))
+  }
+  weights
+}

@@ -1,0 +1,254 @@
+# The rows of the analysis. They are fixed here, once and before any person's mean is computed: subset first (as if the
+# data had been given without the other rows), then missing values.
+
+# inputs: list(subset, weights, offset), values or NULL. Returns a list:
+# raw        columns of the data as used, after `subset`
+# n, rows    rows of raw; the integer rows analysed
+# variables  evaluated variables of the terms (labels as in terms()), analysed rows; those made of derived columns are not
+#            there yet
+# y, weights, offset, time
+# values     quantities to disaggregate (analysed rows);   all = list(values, time) over all rows when needed
+# factors    grouping factors (codes over the analysed rows) by name;   id = the one that is the person
+build_frame <- function(spec, data, inputs, na_action, env, means = "analysis") {
+  frame <- collect_columns(spec, data, env)
+  frame <- apply_subset(frame, inputs)
+  if (frame$n == 0L) {
+    abort_hlm("data", c("There are no rows to analyse.", i = "The data are empty, or {.arg subset} keeps no row."))
+  }
+  frame$variables <- evaluate_variables(spec, frame, env)
+  frame$atoms <- evaluate_atoms(spec, frame, env)
+  frame <- add_persons(frame, spec)
+  frame <- add_values(frame, spec, env)
+  frame <- drop_missing(frame, spec, na_action, means)
+  frame$y <- frame$variables[[1L]]
+  frame
+}
+
+# Every name that the model needs, taken from the data or, failing that, from where the formula was written.
+collect_columns <- function(spec, data, env) {
+  needed <- model_variables(spec)
+  from_data <- needed %in% names(data)
+  raw <- lapply(needed[from_data], function(name) plain_column(.subset2(data, name)))
+  names(raw) <- needed[from_data]
+  n <- if (is.null(data)) NULL else .row_names_info(data, 2L)
+  constants <- list()
+  for (name in needed[!from_data]) {
+    value <- find_outside(name, env, data)
+    if (is.null(n) && length(raw) == 0L) n <- NROW(value)
+    if (NROW(value) == n && (n != 1L || name %in% plain_names(spec))) {
+      raw[[name]] <- plain_column(value)
+    } else if (name %in% plain_names(spec)) {
+      abort_hlm("data", c(
+        "{.var {name}} is not in the data; an object of that name has {NROW(value)} values, the data have {n} rows."
+      ))
+    } else {
+      constants[[name]] <- value
+    }
+  }
+  for (name in names(raw)) check_column_type(raw[[name]], name)
+  names <- if (is.data.frame(data)) attr(data, "row.names") else NULL
+  list(
+    raw = raw, n = if (is.null(n)) 0L else n, constants = constants,
+    row_names = if (is.character(names)) names else NULL
+  )
+}
+
+# Variables that must be columns: those that stand by themselves, not as arguments of a function.
+plain_names <- function(spec) {
+  symbols <- Filter(is.symbol, c(spec$terms$variables, unlist(lapply(spec$bars, function(b) group_atoms(b$group)))))
+  c(vapply(symbols, as.character, ""), if (is.symbol(spec$id)) as.character(spec$id), spec$time)
+}
+
+model_variables <- function(spec) {
+  expressions <- c(
+    spec$terms$variables,
+    unlist(lapply(spec$bars, function(bar) c(bar$terms$variables, bar$group)), recursive = FALSE),
+    lapply(spec$values, `[[`, "expr"),
+    spec$id,
+    unlist(lapply(spec_levels(spec), as.name)),
+    if (!is.null(spec$time)) as.name(spec$time)
+  )
+  setdiff(unique(unlist(lapply(expressions, expr_vars))), derived_names(spec))
+}
+
+# Names of the higher levels at which a person's mean is split further.
+spec_levels <- function(spec) {
+  unique(unlist(lapply(spec$columns, `[[`, "chain")))
+}
+
+find_outside <- function(name, env, data) {
+  value <- get0(name, envir = env, inherits = TRUE)
+  if (!is.null(value) && !is.function(value)) {
+    return(value)
+  }
+  close <- names(data)[utils::adist(name, names(data), ignore.case = TRUE)[1L, ] <= 2L]
+  abort_hlm("data", c(
+    "The variable {.var {name}} of the formula is not in the data.",
+    i = if (length(close)) "Did you mean {.var {close}}?" else "The data have the columns {.var {names(data)}}."
+  ))
+}
+
+apply_subset <- function(frame, inputs) {
+  for (name in c("weights", "offset")) {
+    value <- inputs[[name]]
+    if (is.null(value)) next
+    if (!is.numeric(value) || !length(value) %in% c(1L, frame$n)) {
+      abort_hlm("data", "{.arg {name}} must be one number per row of the data ({frame$n}); it has {length(value)} values.")
+    }
+    frame$raw[[paste0("(", name, ")")]] <- rep_len(as.double(value), frame$n)
+  }
+  subset <- inputs$subset
+  if (is.null(subset)) {
+    return(frame)
+  }
+  if (is.logical(subset)) {
+    if (length(subset) != frame$n) {
+      abort_hlm("data", "{.arg subset} has {length(subset)} values, but the data have {frame$n} rows.")
+    }
+    subset <- which(subset)
+  }
+  if (!is.numeric(subset)) {
+    abort_hlm("data", "{.arg subset} must be a condition such as {.code session <= 10}, or row numbers.")
+  }
+  keep <- seq_len(frame$n)[subset]
+  if (anyNA(keep)) {
+    abort_hlm("data", "{.arg subset} names rows that the data do not have.")
+  }
+  frame$raw <- lapply(frame$raw, take_rows, rows = keep)
+  frame$row_names <- if (is.null(frame$row_names)) as.character(keep) else frame$row_names[keep]
+  frame$n <- length(keep)
+  frame
+}
+
+take_rows <- function(x, rows) {
+  if (is.null(dim(x))) x[rows] else x[rows, , drop = FALSE]
+}
+
+eval_variable <- function(expr, columns, env) {
+  if (is.symbol(expr)) {
+    return(columns[[as.character(expr)]])
+  }
+  tryCatch(eval(expr, columns, env), error = function(e) {
+    abort_hlm("data", c("{.code {deparse1(expr)}} could not be computed: {conditionMessage(e)}"))
+  })
+}
+
+# Variables of the fixed part and of the bars, by label. Those made of derived columns come later (R/design.R).
+evaluate_variables <- function(spec, frame, env) {
+  derived <- derived_names(spec)
+  out <- list()
+  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+    for (i in seq_along(terms$variables)) {
+      label <- terms$labels[[i]]
+      expr <- terms$variables[[i]]
+      if (!is.null(out[[label]]) || (length(derived) && any(expr_vars(expr) %in% derived))) next
+      value <- eval_variable(expr, frame$raw, env)
+      if (is.call(expr)) {
+        value <- plain_column(value)
+        check_column_type(value, label)
+      }
+      if (NROW(value) != frame$n) {
+        abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")
+      }
+      out[[label]] <- value
+    }
+  }
+  check_outcome(out[[1L]], names(out)[1L])
+  out
+}
+
+evaluate_atoms <- function(spec, frame, env) {
+  groups <- c(lapply(spec$bars, `[[`, "group"), spec$id, lapply(spec_levels(spec), as.name))
+  out <- list()
+  for (atom in unlist(lapply(groups, group_atoms))) {
+    label <- deparse1(atom)
+    if (is.null(out[[label]])) {
+      value <- plain_column(eval_variable(atom, frame$raw, env))
+      if (NROW(value) != frame$n) {
+        abort_hlm("data", "The grouping variable {.var {label}} has {NROW(value)} values for {frame$n} rows.")
+      }
+      out[[label]] <- group_factor(value, label)
+    }
+  }
+  out
+}
+
+# Grouping factors by name, over all rows for now; and which of them is the person.
+add_persons <- function(frame, spec) {
+  factors <- list()
+  for (bar in spec$bars) {
+    if (is.null(factors[[bar$name]])) {
+      factors[[bar$name]] <- c(eval_group(bar$group, frame$atoms), list(name = bar$name, expr = bar$group))
+    }
+  }
+  frame$factors <- factors
+  expr <- person_expr(spec, factors)
+  frame$id <- if (!is.null(expr)) deparse1(expr)
+  if (!is.null(expr) && is.null(factors[[frame$id]])) {
+    frame$factors[[frame$id]] <- c(eval_group(expr, frame$atoms), list(name = frame$id, expr = expr))
+  }
+  frame
+}
+
+# The person: `id`, or the innermost grouping factor. When the formula nests `id` in a higher level (therapist/patient),
+# a person is a combination of the two, whether or not the ids are used again.
+person_expr <- function(spec, factors) {
+  if (is.null(spec$id)) {
+    n_levels <- vapply(factors, function(f) length(f$levels), 0L)
+    return(factors[[which.max(n_levels)]]$expr)
+  }
+  own <- deparse1(spec$id)
+  nested <- Filter(function(f) {
+    call_head(f$expr) == ":" && deparse1(group_atoms(f$expr)[[1L]]) == own
+  }, factors)
+  if (is.symbol(spec$id) && length(nested) > 0L) nested[[1L]]$expr else spec$id
+}
+
+# What is to be disaggregated, over all rows: lags look at rows that the analysis will not use.
+add_values <- function(frame, spec, env) {
+  if (length(spec$values) == 0L) {
+    return(frame)
+  }
+  if (needs_time(spec)) {
+    converted <- time_values(frame$raw[[spec$time]], spec$time)
+    frame$time <- converted$values
+    frame$origin <- converted$origin
+    person <- frame$factors[[frame$id]]
+    check_duplicate_times(person$codes, frame$time, person$levels, list(id = frame$id, time = spec$time))
+  }
+  frame$values <- lapply(spec$values, function(value) {
+    x <- plain_column(eval_variable(value$expr, frame$raw, env))
+    check_predictor(x, deparse1(value$expr), frame)
+    x <- as.double(x)
+    if (value$lag == 0L) {
+      return(x)
+    }
+    found <- lagged_values(x, frame$factors[[frame$id]]$codes, frame$time, value$lag)
+    check_lag(found, value, spec, frame)
+    found
+  })
+  frame
+}
+
+check_predictor <- function(x, label, frame) {
+  if ((is.numeric(x) || is.logical(x)) && is.null(dim(x)) && length(x) == frame$n) {
+    return(invisible())
+  }
+  kind <- if (is.factor(x)) "a factor" else if (is.character(x)) "text" else paste("of class", class(x)[1L])
+  abort_hlm("data", c(
+    "{.var {label}} cannot be split into within and between: it is {kind}, not a number.",
+    i = "Means need numbers. For a yes/no variable give 0 and 1; a category that is fixed for a person (such as the
+         treatment) needs no {.fn within}."
+  ))
+}
+
+check_lag <- function(found, value, spec, frame) {
+  if (!all(is.na(found))) {
+    return(invisible())
+  }
+  unit <- if (inherits(frame$raw[[spec$time]], c("Date", "POSIXt", "difftime"))) " (counted in days)" else ""
+  abort_hlm("data", c(
+    "No row has a value of {.var {deparse1(value$expr)}} at {.var {spec$time}} - {value$lag}{unit} for the same person.",
+    i = "Lags go by time, not by row. Use session numbers as {.arg time}, or the {.arg n} that is one step of your time."
+  ))
+}

@@ -1,0 +1,168 @@
+#' Fit a hierarchical linear model with within- and between-person effects
+#'
+#' Fits a linear mixed-effects model by restricted (or full) maximum likelihood. The formula is that of
+#' `lme4::lmer()` with terms added that split a variable measured at every session into what changes within a person and
+#' what differs between persons.
+#'
+#' @section Terms of the formula:
+#' All of lme4's grammar holds: `(x | g)`, `(x || g)`, `(1 | a/b)`, `(1 | a:b)`, several terms, factors with contrasts,
+#' `I()`, `poly()`, `splines::ns()`, `scale()`, `log()`, `offset()`. These terms are recognised by name inside the
+#' formula only (they are not functions and do not mask [base::within()]):
+#'
+#' | term | column | meaning |
+#' |---|---|---|
+#' | `within(x)` | `x_within` | deviation from the person's own mean |
+#' | `between(x)` | `x_between` | the person's mean, minus the mean over persons |
+#' | `wb(x)` | both | `within(x) + between(x)` |
+#' | `cx(x)` | `x`, `x_between` | contextual form: `x` itself and the person's mean; the coefficient of `x_between` is between minus within |
+#' | `between(x, level = "therapist")` | `x_between`, `x_between_therapist` | the person's mean minus the therapist's, and the therapist's mean; several levels from the inside out: `level = c("therapist", "clinic")` |
+#' | `within(x, detrend = TRUE)` | `x_within` | residual from the person's own straight line over `time`; `detrend = 2` a parabola, ... |
+#' | `between(x, detrend = TRUE, at = 0)` | `x_between` | level of that line at time `at`, minus the mean over persons |
+#' | `lagged(x, n = 1)` | `x_lag1` | the value `n` sessions before by `time`, missing where that session is missing; may stand inside `within()`, `between()`, `wb()`, `cx()`: `x_lag1_within` |
+#'
+#' They may stand in the fixed and in the random part and in interactions, for example `wb(x) * treatment`,
+#' `within(x):between(w)`, `(1 + within(x) | therapist/patient)`. The product of two within terms,
+#' `within(x):within(w)`, is centred at the person's mean once more ("double-demeaned": centre, multiply, centre
+#' again). Of an expression only letters, digits, `_` and `.` enter the name: `within(log(x))` is called `log_x_within`. If one
+#' formula splits the same variable with and without detrending, the columns of the former end in `_detrend`.
+#' `lagged(within(x))` is not defined: use `within(lagged(x))`.
+#'
+#' @section Rows and means:
+#' `subset` acts first, as if the other rows had not been given. Rows with missing values are then left out (`na.action`),
+#' counted per variable, and only then are the persons' means taken, over the rows that remain
+#' (`hlm_control(means = "available")`: over all rows with the variable). A grand mean counts each person once
+#' (`weighting = "rows"`: each row). The means are kept in the fit; [predict()] uses them. Infinite values and `NaN` are
+#' errors. Transformations such as `scale(x)` or `poly(x, 2)` are computed before rows are left out, as [lm()] does.
+#'
+#' @section Persons and time:
+#' Without `id` the person is the innermost grouping factor, the one with the most groups. In `(1 | therapist/patient)` a person
+#' is a combination of therapist and patient, so patient numbers may be used again by every therapist. `time` is needed
+#' for lags and detrending only. It may be a number, a date or date-time (counted in days since the first one in
+#' the data), a time difference (in days), text or a factor that holds numbers, or an ordered factor (1, 2, 3, ...); rows need
+#' not be sorted.
+#'
+#' @param formula A formula `outcome ~ fixed effects + (random effects | group)`; see below.
+#' @param data A data frame, tibble or data.table with one row per person and session.
+#' @param id The variable that identifies the person, as a bare name or a string; also `therapist:patient`.
+#' @param time The variable that holds the session or time, as a bare name or a string.
+#' @param REML Restricted maximum likelihood (`TRUE`, default) or maximum likelihood (`FALSE`).
+#' @param weights Prior weights, evaluated in `data`: the residual variance of row i is sigma^2 / weight.
+#' @param subset A condition or row numbers, evaluated in `data`.
+#' @param na.action What to do with missing values: [na.omit()] (default), [na.exclude()] (residuals and fitted values are
+#'   padded with `NA`) or [na.fail()].
+#' @param offset A known part of the outcome, evaluated in `data`.
+#' @param contrasts A named list of contrasts for factors, as in [lm()].
+#' @param start Starting values: a vector theta, or a list with the element `theta`.
+#' @param control Settings made by [hlm_control()].
+#'
+#' @return An object of class `hlm`, a list.
+#' @section Errors: Errors are classed (see [hlm_conditions]): `hlm_error_formula`, `hlm_error_data`, `hlm_error_design`,
+#'   `hlm_error_covariance`, `hlm_error_numerical`. A fit that does not converge, or ends at the boundary (a variance of zero), is no
+#'   error: its status says so.
+#' @source Bates, Maechler, Bolker & Walker (2015) J Stat Softw 67(1) for the model and the criterion. Curran & Bauer (2011)
+#'   Annu Rev Psychol 62:583-619 and Wang & Maxwell (2015) Psychol Methods 20:63-83 for within and between; Giesselmann &
+#'   Schmidt-Catran (2022) Sociol Methods Res 51:1100-1127 for the product of within terms.
+#' @seealso [disaggregate()] to make the columns for other software, [hlm_control()].
+#' @export
+#' @examples
+#' # synthetic: 30 persons, 6 sessions
+#' set.seed(1)
+#' d <- data.frame(patient = rep(1:30, each = 6), session = rep(1:6, times = 30))
+#' d$alliance <- rnorm(30)[d$patient] + rnorm(180)
+#' d$distress <- 20 - d$alliance + rnorm(30)[d$patient] + rnorm(180)
+#' fit <- hlm(distress ~ session + wb(alliance) + (1 | patient), data = d, time = session)
+#' fit
+hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weights = NULL, subset = NULL,
+                na.action = getOption("na.action"), offset = NULL, contrasts = NULL, start = NULL,
+                control = hlm_control()) {
+  call <- match.call()
+  caller <- parent.frame()
+  check_flag(REML, "REML")
+  check_formula(formula)
+  check_data(data)
+  control <- resolve_control(control, start)
+  env <- environment(formula)
+  if (is.null(env)) env <- caller
+  spec <- parse_formula(
+    formula, names(data),
+    id = capture_name(substitute(id), names(data), caller, "id"),
+    time = capture_time(substitute(time), names(data), caller)
+  )
+  inputs <- list(
+    subset = eval(substitute(subset), data, caller),
+    weights = eval(substitute(weights), data, caller),
+    offset = eval(substitute(offset), data, caller)
+  )
+  frame <- build_frame(spec, data, inputs, na.action, env, control$means)
+  built <- build_design(spec, frame, contrasts, control, env)
+  core <- engine_fit(built$design, REML, control)
+  extra <- list(weights_name = if (!is.null(inputs$weights)) deparse1(substitute(weights)))
+  if (!is.null(inputs$offset)) extra$offset_expr <- substitute(offset)
+  new_hlm(call, spec, frame, built, core, REML, control, contrasts, extra)
+}
+
+check_data <- function(data) {
+  if (is.null(data)) {
+    return(invisible())
+  }
+  if (!is.data.frame(data)) {
+    abort_hlm("data", c(
+      "{.arg data} must be a data frame with one row per person and session, not {.cls {class(data)}}.",
+      i = if (is.matrix(data)) "Use {.fn as.data.frame}."
+    ))
+  }
+  if (nrow(data) == 0L) {
+    abort_hlm("data", "{.arg data} has no rows.")
+  }
+}
+
+# `id` and `time`: a bare name of a column, a string, `a:b`, or a variable of the caller that holds a string.
+capture_name <- function(expr, names, caller, argument) {
+  if (is.null(expr)) {
+    return(NULL)
+  }
+  if (is.symbol(expr)) {
+    name <- as.character(expr)
+    value <- if (name %in% names) NULL else get0(name, envir = caller)
+    if (name %in% names || !(is.character(value) && length(value) %in% 1:2 || is.null(value))) {
+      return(expr)
+    }
+    if (is.null(value)) {
+      if (exists(name, envir = caller)) {
+        return(NULL)
+      }
+      abort_missing_name(name, names, argument)
+    }
+    expr <- value
+  }
+  if (is.call(expr) && call_head(expr) == ":") {
+    return(expr)
+  }
+  if (is.call(expr)) expr <- eval(expr, caller)
+  if (is.null(expr)) {
+    return(NULL)
+  }
+  if (!is.character(expr) || length(expr) != 1L || is.na(expr)) {
+    abort_hlm("formula", "{.arg {argument}} must be the name of one variable, for example {.code {argument} = patient}.")
+  }
+  if (!is.null(names) && !expr %in% names) abort_missing_name(expr, names, argument)
+  as.name(expr)
+}
+
+abort_missing_name <- function(name, names, argument) {
+  abort_hlm("data", c(
+    "{.arg {argument}} is {.var {name}}, but the data have no such column.",
+    i = "The data have the columns {.var {names}}."
+  ))
+}
+
+capture_time <- function(expr, names, caller) {
+  time <- capture_name(expr, names, caller, "time")
+  if (is.null(time)) {
+    return(NULL)
+  }
+  if (!is.symbol(time)) {
+    abort_hlm("formula", "{.arg time} must be the name of one variable, for example {.code time = session}.")
+  }
+  as.character(time)
+}

@@ -1,0 +1,76 @@
+# Time: what counts as a session, and the value some sessions before.
+
+# Any accepted time variable as numbers. Dates and date-times count days since the first one in the data (`origin`, kept
+# with the fit so that new data are counted from the same day), time differences are taken in days.
+time_values <- function(x, name, origin = NULL) {
+  if (inherits(x, c("Date", "POSIXt"))) {
+    days <- if (inherits(x, "Date")) as.double(x) else as.double(as.POSIXct(x)) / 86400
+    if (is.null(origin)) origin <- min(days, na.rm = TRUE)
+    return(list(values = days - origin, origin = origin))
+  }
+  if (inherits(x, "difftime")) {
+    return(list(values = as.double(x, units = "days"), origin = NULL))
+  }
+  if (is.factor(x)) {
+    numbers <- suppressWarnings(as.numeric(levels(x)))
+    if (!anyNA(numbers)) {
+      return(list(values = numbers[as.integer(x)], origin = NULL))
+    }
+    if (is.ordered(x)) {
+      return(list(values = as.double(as.integer(x)), origin = NULL))
+    }
+  }
+  if (is.character(x)) {
+    numbers <- suppressWarnings(as.numeric(x))
+    if (!any(is.na(numbers) & !is.na(x))) {
+      return(list(values = numbers, origin = NULL))
+    }
+  }
+  if (!is.numeric(x)) {
+    shown <- show_some(unique(x), 4L)
+    abort_hlm("data", c(
+      "The time variable {.var {name}} has values that are not numbers: {shown}.",
+      i = "Give numbers (sessions 1, 2, 3, ...), dates, or an ordered factor: its levels then count 1, 2, 3, ..."
+    ))
+  }
+  list(values = as.double(x), origin = NULL)
+}
+
+# One number per distinct time, equal for times that differ by rounding only (0.1 * 3 and 0.3).
+time_key <- function(time) {
+  round(time, 8L)
+}
+
+# Two rows of one person at the same time: the order of the sessions is then unknown.
+check_duplicate_times <- function(person, time, labels, names) {
+  observed <- person > 0L & !is.na(time)
+  times <- time_key(time)
+  distinct <- unique(times[observed])
+  key <- person * (length(distinct) + 1) + match(times, distinct)
+  twice <- observed & duplicated(key)
+  if (any(twice)) {
+    persons <- unique(person[twice])
+    shown <- show_some(labels[persons])
+    at <- paste(labels[person[which(twice)[1L]]], "at", names$time, format(time[which(twice)[1L]]))
+    abort_hlm("data", c(
+      "{length(persons)} {cli::qty(length(persons))}person{?s} {?has/have} more than one row for the same
+       {.var {names$time}}: {shown}.",
+      x = "For example {at}; {sum(twice)} row{?s} too many in all.",
+      i = "Lags and trends need one row per {.var {names$id}} and {.var {names$time}}. Remove or average the duplicates."
+    ))
+  }
+}
+
+# The value `n` sessions before, by time and not by row: missing where that session is missing. Times that are not whole
+# numbers are matched after rounding to 8 decimals. `history`, for new data, is list(x, person, time) of rows to look in
+# after the data's own.
+lagged_values <- function(x, person, time, n, history = NULL) {
+  from <- list(x = c(x, history$x), person = c(person, history$person), time = time_key(c(time, history$time)))
+  distinct <- unique(from$time)
+  width <- length(distinct) + 1
+  key <- from$person * width + match(from$time, distinct)
+  key[from$person == 0L | is.na(from$person) | is.na(from$time)] <- NA
+  wanted <- person * width + match(time_key(time - n), distinct)
+  wanted[is.na(time)] <- NA
+  from$x[match(wanted, key, incomparables = NA)]
+}

@@ -1,0 +1,120 @@
+# What each fixed-effect coefficient is about, read from the terms. Only the level of a variable that the formula does not
+# split is looked up in the data: the highest grouping factor within whose groups it is exactly constant.
+
+# Data frame: name, term, type, level, variables (one row per fixed-effect column).
+classify_coefs <- function(spec, frame, coding, x) {
+  tt <- spec$terms
+  groups <- order_groups(frame)
+  kinds <- lapply(seq_along(tt$labels), function(i) {
+    if (i %in% c(tt$response, tt$offset)) NULL else variable_kind(i, spec, frame, coding$variables, groups)
+  })
+  per_term <- lapply(seq_along(tt$term_labels), function(j) {
+    members <- which(tt$factors[, j] > 0L)
+    c(term_kind(kinds[members], groups), list(variables = paste(tt$labels[members], collapse = ", ")))
+  })
+  pick <- function(field, intercept) {
+    values <- c(intercept, vapply(per_term, `[[`, "", field))
+    values[x$assign + 1L]
+  }
+  out <- list(
+    name = x$names,
+    term = c("(Intercept)", tt$term_labels)[x$assign + 1L],
+    type = pick("type", "other"),
+    level = pick("level", "1"),
+    variables = pick("variables", "")
+  )
+  structure(out, class = "data.frame", row.names = .set_row_names(length(x$names)))
+}
+
+# Grouping factors from the finest to the coarsest.
+order_groups <- function(frame) {
+  factors <- c(frame$factors, lapply(names(frame$parents), function(name) c(frame$parents[[name]], list(name = name))))
+  factors <- factors[!duplicated(vapply(factors, `[[`, "", "name"))]
+  factors[order(-vapply(factors, function(f) length(f$levels), 0L))]
+}
+
+# list(type, level) of one variable of the fixed part.
+variable_kind <- function(i, spec, frame, variables, groups) {
+  expr <- spec$terms$variables[[i]]
+  vars <- expr_vars(expr)
+  derived <- Filter(function(column) column$name %in% vars, spec$columns)
+  if (length(derived) > 0L) {
+    return(derived_kind(derived, spec, frame))
+  }
+  contextual <- vapply(spec$contextual, function(key) {
+    identical(spec$values[[spec$sources[[key]]$value]]$expr, expr)
+  }, NA)
+  if (any(contextual)) {
+    return(list(type = "within", level = "1"))
+  }
+  level <- variable_level(variables[[i]], groups)
+  list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = level)
+}
+
+derived_kind <- function(derived, spec, frame) {
+  kinds <- vapply(derived, `[[`, "", "kind")
+  if ("within" %in% kinds) {
+    return(list(type = "within", level = "1"))
+  }
+  if ("lag" %in% kinds) {
+    contextual <- derived[[which(kinds == "lag")[1L]]]$source %in% spec$contextual
+    return(list(type = if (contextual) "within" else "other", level = "1"))
+  }
+  column <- derived[[1L]]
+  list(
+    type = if (column$source %in% spec$contextual) "contextual" else "between",
+    level = if (column$level == "") frame$id else column$level
+  )
+}
+
+# "1", or the name of the coarsest group within which the variable never changes.
+variable_level <- function(x, groups) {
+  for (group in rev(groups)) {
+    if (constant_within(x, group)) {
+      return(group$name)
+    }
+  }
+  "1"
+}
+
+constant_within <- function(x, group) {
+  if (is.matrix(x)) {
+    return(all(vapply(seq_len(ncol(x)), function(k) constant_within(x[, k], group), NA)))
+  }
+  if (is.factor(x)) x <- as.integer(x)
+  # most variables that vary show it in the first rows
+  some <- seq_len(min(length(x), 500L))
+  if (!same_in_groups(x[some], group$codes[some], length(group$levels))) {
+    return(FALSE)
+  }
+  length(some) == length(x) || same_in_groups(x, group$codes, length(group$levels))
+}
+
+same_in_groups <- function(x, codes, n) {
+  value <- x[rep(1L, n)]
+  value[codes] <- x
+  all(value[codes] == x)
+}
+
+# The type of a product from the types of its factors; its level is the finest of theirs.
+term_kind <- function(kinds, groups) {
+  type <- vapply(kinds, `[[`, "", "type")
+  level <- vapply(kinds, `[[`, "", "level")
+  rank <- match(level, c("1", vapply(groups, `[[`, "", "name")))
+  finest <- level[which.min(rank)]
+  list(type = product_type(type, level), level = finest)
+}
+
+product_type <- function(type, level) {
+  if (length(type) == 1L || length(unique(type)) == 1L && type[1L] %in% c("within", "between", "contextual", "time")) {
+    return(type[1L])
+  }
+  varies <- level == "1"
+  if (any(varies) && !all(varies)) {
+    return("cross-level")
+  }
+  if (all(varies)) {
+    return(if ("within" %in% type) "within" else "other")
+  }
+  if ("contextual" %in% type) "contextual" else if ("between" %in% type) "between" else "other"
+}

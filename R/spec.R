@@ -1,0 +1,117 @@
+# The spec: what the formula says, with within(), between(), ... rewritten to the names of the columns they stand for, so
+# that what remains are ordinary terms objects. The columns themselves are filled in by R/disaggregate.R.
+
+parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
+  # `id` is not a predictor: `.` must not pick it up
+  parts <- split_formula(formula, if (is.null(data_names)) NULL else setdiff(data_names, expr_vars(id)))
+  env <- environment(formula)
+  requests <- collect_requests(parts, env)
+  check_derived_names(parts, requests)
+  home <- clean_env(env)
+  fixed <- rewrite_requests(parts$fixed, requests)
+  bars <- lapply(parts$bars, function(bar) {
+    bar$lhs <- rewrite_requests(bar$lhs, requests)
+    bar$terms <- parse_terms(call("~", bar$lhs), home)
+    bar$name <- deparse1(bar$group)
+    bar
+  })
+  spec <- list(
+    formula = formula_in(formula, home),
+    response = parts$response,
+    fixed = fixed,
+    terms = parse_terms(call("~", parts$response, fixed), home),
+    bars = bars,
+    values = requests$values,
+    sources = requests$sources,
+    columns = requests$columns,
+    contextual = requests$contextual,
+    id = id,
+    time = time
+  )
+  check_time_given(spec)
+  structure(spec, class = "hlm_spec")
+}
+
+formula_in <- function(formula, env) {
+  environment(formula) <- env
+  formula
+}
+
+parse_terms <- function(expr, env) {
+  class(expr) <- "formula"
+  attr(expr, ".Environment") <- env
+  tt <- stats::terms(expr)
+  variables <- as.list(attr(tt, "variables"))[-1L]
+  factors <- attr(tt, "factors")
+  # rownames(factors) are the variables deparsed already; an intercept-only formula has no such matrix
+  labels <- if (is.matrix(factors)) rownames(factors) else vapply(variables, deparse1, "")
+  list(
+    object = tt,
+    variables = variables,
+    labels = labels,
+    factors = factors,
+    term_labels = attr(tt, "term.labels"),
+    intercept = attr(tt, "intercept"),
+    response = attr(tt, "response"),
+    offset = attr(tt, "offset")
+  )
+}
+
+# A column that within(x) makes may not have the name of a column that the formula uses as it is.
+check_derived_names <- function(parts, requests) {
+  if (length(requests$columns) == 0L) {
+    return(invisible())
+  }
+  derived <- vapply(requests$columns, `[[`, "", "name")
+  raw <- unlist(lapply(c(list(parts$response, parts$fixed), lapply(parts$bars, `[[`, "lhs")), expr_vars))
+  both <- intersect(derived, raw)
+  if (length(both) > 0L) {
+    abort_hlm("formula", c(
+      "The formula uses {.var {both}} as a column of the data and also makes a column of that name.",
+      i = "Use the column of the data or the term in the formula, not both; or rename the column."
+    ))
+  }
+}
+
+needs_time <- function(spec) {
+  any(vapply(spec$sources, function(s) s$degree > 0L, NA)) ||
+    any(vapply(spec$values, function(v) v$lag != 0L, NA))
+}
+
+check_time_given <- function(spec) {
+  if (is.null(spec$time) && length(spec$values) > 0L && needs_time(spec)) {
+    abort_hlm("formula", c(
+      "{.fn lagged} and {.code detrend} need to know which variable holds the session or time.",
+      i = "Add {.code time = session} (the name of your variable) to the call."
+    ))
+  }
+}
+
+# Names of the derived columns, in the order in which they are made.
+derived_names <- function(spec) {
+  vapply(spec$columns, `[[`, "", "name")
+}
+
+#' @export
+print.hlm_spec <- function(x, ...) {
+  cat("Model: ", deparse1(x$formula), "\n", sep = "")
+  if (length(x$columns) > 0L) {
+    cat("Terms made from the data:\n")
+    for (column in x$columns) {
+      cat("  ", column$name, ": ", describe_column(column), "\n", sep = "")
+    }
+  }
+  invisible(x)
+}
+
+describe_column <- function(column) {
+  what <- switch(column$kind,
+    within = "deviation from the person's own mean of",
+    between = if (column$level == "") "the person's mean of" else paste("the mean per", column$level, "of"),
+    lag = "earlier value of"
+  )
+  if (column$kind != "lag" && column$degree > 0L) {
+    what <- sub("mean", "trend", what)
+  }
+  paste(what, deparse1(column$expr))
+}
