@@ -93,3 +93,12 @@ test_that("arguments are not modified", {
   sums_of(x, c(1L, 2L, 1L), 2L)
   expect_identical(alias, c(3, 1, 3))
 })
+
+test_that("whole numbers stored as doubles are coded like integers", {
+  set.seed(3)
+  id <- sample(5:400, 1000, TRUE)
+  expect_identical(codes_of(as.double(id)), codes_of(id))
+  expect_codes(c(-3, 0, NaN, 7, -3, NA))
+  expect_codes(c(NaN, NA))
+  expect_codes(c(4e9, 1, 4e9, 1e15))
+})

@@ -65,12 +65,7 @@ fn group_sums(x: Robj, codes: Robj, n_groups: Robj) -> Robj {
 }
 
 /// One pass: a row like the row before it takes its code without a look-up, so sorted ids cost a comparison each.
-fn code_runs<V: Copy>(
-    values: &[V],
-    codes: &mut [i32],
-    key: impl Fn(V) -> Option<u64>,
-    mut map: impl CodeMap,
-) -> Vec<i32> {
+fn code_runs<V: Copy>(values: &[V], codes: &mut [i32], key: impl Fn(V) -> Option<u64>, mut map: impl CodeMap) -> Vec<i32> {
     let mut first = Vec::new();
     let mut previous = None;
     let mut code = 0;
@@ -96,21 +91,34 @@ fn code_runs<V: Copy>(
 }
 
 fn code_integers(values: &[i32], codes: &mut [i32]) -> Vec<i32> {
-    // NA_integer_ is the smallest integer: leave it out of the range
-    let present = values.iter().copied().filter(|&v| v != i32::MIN);
-    let (low, high) = present.fold((i32::MAX, i32::MIN), |(low, high), v| (low.min(v), high.max(v)));
-    let range = i64::from(high) - i64::from(low) + 1;
-    if range <= 4 * values.len() as i64 + 1024 {
-        let key = |v: i32| (v != i32::MIN).then(|| (i64::from(v) - i64::from(low)) as u64);
-        code_runs(values, codes, key, Dense::new(range.max(0) as usize))
-    } else {
-        code_runs(values, codes, |v| (v != i32::MIN).then_some(v as u32 as u64), Hashed::new())
+    // NA_integer_ is the smallest integer
+    let number = |v: i32| (v != i32::MIN).then_some(i64::from(v));
+    match small_range(values.iter().filter_map(|&v| number(v)), values.len()) {
+        Some((low, size)) => code_runs(values, codes, |v| number(v).map(|v| (v - low) as u64), Dense::new(size)),
+        None => code_runs(values, codes, |v| number(v).map(|v| v as u64), Hashed::new()),
     }
 }
 
 fn code_doubles(values: &[f64], codes: &mut [i32]) -> Vec<i32> {
-    // adding 0 turns -0 into 0: the two are one group
-    code_runs(values, codes, |v| (!v.is_nan()).then(|| (v + 0.0).to_bits()), Hashed::new())
+    // ids read from a file are often whole numbers stored as doubles
+    let number = |v: f64| (!v.is_nan()).then_some(v as i64);
+    let whole = values.iter().all(|&v| v.is_nan() || (v.abs() < 4e9 && v == v.trunc()));
+    let range = if whole { small_range(values.iter().filter_map(|&v| number(v)), values.len()) } else { None };
+    match range {
+        Some((low, size)) => code_runs(values, codes, |v| number(v).map(|v| (v - low) as u64), Dense::new(size)),
+        // adding 0 turns -0 into 0: the two are one group
+        None => code_runs(values, codes, |v| (!v.is_nan()).then(|| (v + 0.0).to_bits()), Hashed::new()),
+    }
+}
+
+/// The lowest number and the length of the range, when a table of that length is no larger than a few columns.
+fn small_range(numbers: impl Iterator<Item = i64>, rows: usize) -> Option<(i64, usize)> {
+    let (low, high) = numbers.fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return Some((0, 0));
+    }
+    let size = (high - low + 1) as usize;
+    (size <= 4 * rows + 1024).then_some((low, size))
 }
 
 fn code_strings(values: &[SEXP], codes: &mut [i32]) -> Vec<i32> {
@@ -150,7 +158,7 @@ extern "C" {
 
 /// The bytes of a string in UTF-8, where R says how it is encoded.
 fn text_key(x: SEXP) -> Vec<u8> {
-    const LATIN1: c_int = 4;
+    const LATIN1: c_int = 2;
     // SAFETY: `x` is an element of a live character vector; neither function allocates or jumps
     let (bytes, encoding) =
         unsafe { (std::slice::from_raw_parts(R_CHAR(x).cast::<u8>(), LENGTH(x) as usize), get_char_encoding(x.cast())) };
@@ -182,17 +190,16 @@ impl Sum {
 
     fn total(&self) -> f64 {
         // with an infinite value the lost part is not a number, and the plain sum is right
-        if self.lost.is_finite() { self.plain + self.lost } else { self.plain }
+        if self.lost.is_finite() {
+            self.plain + self.lost
+        } else {
+            self.plain
+        }
     }
 }
 
 /// `None` when a code is out of range.
-fn sum_by_group<V: Copy>(
-    values: &[V],
-    codes: &[i32],
-    groups: usize,
-    number: impl Fn(V) -> Option<f64>,
-) -> Option<Vec<Sum>> {
+fn sum_by_group<V: Copy>(values: &[V], codes: &[i32], groups: usize, number: impl Fn(V) -> Option<f64>) -> Option<Vec<Sum>> {
     let mut sums = vec![Sum::default(); groups];
     for (&value, &code) in values.iter().zip(codes) {
         if code == 0 || code == i32::MIN {
