@@ -117,7 +117,7 @@ expect_random_effects <- function(fit, reference) {
   key <- function(rows) paste(rows$grpvar, rows$term, rows$grp)
   expect_setequal(key(ours), key(reference$ranef))
   ours <- ours[match(key(reference$ranef), key(ours)), ]
-  spread <- stats::ave(pmax(abs(reference$ranef$condval), reference$ranef$condsd), reference$ranef$grpvar, reference$ranef$term, FUN = max)
+  spread <- stats::ave(pmax(abs(reference$ranef$condval), reference$ranef$condsd), paste(reference$ranef$grpvar, reference$ranef$term), FUN = max)
   floor <- 1e-10 * reference$sigma
   expect_within(ours$condval, reference$ranef$condval, 1e-4 * spread + floor, "conditional modes")
   expect_within(ours$condsd, reference$ranef$condsd, 1e-4 * spread + floor, "conditional SDs")
