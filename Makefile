@@ -6,7 +6,12 @@ CARGO_PATH := $(PATH):$(HOME)/.cargo/bin
 export PATH := $(CARGO_PATH)
 export R_LIBS := $(LIB)
 export NOT_CRAN := true
-export R_HOME ?= $(shell R RHOME 2>/dev/null)
+
+# cargo needs it to find R's headers; on a machine without R, `make setup` comes first
+R_FOUND := $(shell R RHOME 2>/dev/null)
+ifneq ($(R_FOUND),)
+export R_HOME := $(R_FOUND)
+endif
 
 RSCRIPT := Rscript --vanilla
 PACKAGE_FILES := DESCRIPTION NAMESPACE configure tools/config.R \

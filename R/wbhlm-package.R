@@ -15,3 +15,16 @@
 #' @importFrom methods is
 #' @keywords internal
 "_PACKAGE"
+
+# Methods for the generics of other packages, whichever is attached last. Those of suggested packages are registered when these
+# are loaded; roxygen2 has no tag for a method of both our own generic and another package's.
+#' @rawNamespace S3method(lme4::getME, hlm)
+#' @rawNamespace S3method(lme4::isREML, hlm)
+#' @rawNamespace S3method(lme4::ngrps, hlm)
+#' @rawNamespace S3method(lme4::refit, hlm)
+#' @rawNamespace S3method(lmerTest::contest, hlm)
+#' @rawNamespace S3method(performance::icc, hlm)
+#' @rawNamespace S3method(augment, hlm)
+#' @rawNamespace S3method(glance, hlm)
+#' @rawNamespace S3method(tidy, hlm)
+NULL
