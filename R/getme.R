@@ -43,9 +43,11 @@ getME.hlm <- function(object, name, ...) {
 getme_sizes <- function(fit) {
   effects <- vapply(fit$design$terms, function(term) length(term$columns), 1L)
   levels <- vapply(fit$design$terms, function(term) length(fit$design$groups[[term$group]]$levels), 1L)
-  labels <- term_names(fit)
+  labels <- bar_labels(fit)
   list(p_i = stats::setNames(effects, labels), l_i = ngrps.hlm(fit), q_i = stats::setNames(effects * levels, labels))
 }
+
+bar_labels <- function(fit) vapply(fit$design$terms, function(term) term$label, "")
 
 # lme4 names repeated factors alike here, unlike in VarCorr().
 term_names <- function(fit) group_names(fit)[term_group(fit)]
@@ -91,7 +93,7 @@ getme_small <- function() {
     p_i = function(fit) getme_sizes(fit)$p_i,
     l_i = function(fit) getme_sizes(fit)$l_i,
     q_i = function(fit) getme_sizes(fit)$q_i,
-    m_i = function(fit) stats::setNames(tabulate(theta_map(fit$design)$term, length(fit$design$terms)), term_names(fit)),
+    m_i = function(fit) stats::setNames(tabulate(theta_map(fit$design)$term, length(fit$design$terms)), bar_labels(fit)),
     Gp = function(fit) c(0L, as.integer(cumsum(getme_sizes(fit)$q_i))),
     Tp = function(fit) {
       sizes <- tabulate(theta_map(fit$design)$term, length(fit$design$terms))
@@ -219,7 +221,7 @@ getme_mmlist <- function(fit) {
     columns <- vapply(term$columns, function(i) rep_len(as.double(design_column(fit$design, i)), n), double(n))
     matrix(columns, n, dimnames = list(row_names(fit), term$names))
   })
-  stats::setNames(matrices, vapply(fit$design$terms, function(term) term$label, ""))
+  stats::setNames(matrices, bar_labels(fit))
 }
 
 # The blocks of the Cholesky factor of the penalised least squares problem (Bates et al. 2015, eq. 18).

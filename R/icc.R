@@ -78,12 +78,12 @@ print.hlm_icc <- function(x, digits = 1L, ...) {
   percent <- function(value) ifelse(is.na(value), "", paste0(formatC(100 * value, format = "f", digits = digits), " %"))
   levels <- x[x$group != "Residual", , drop = FALSE]
   cat("Share of the variance at each level (intraclass correlation):\n")
-  where <- c(paste("between groups of", levels$group), "within (from row to row)")
+  where <- c(paste("between groups of", plain_group(levels$group)), "within (from row to row)")
   print_table(cbind(Level = where, Share = percent(x$icc), `of total` = percent(x$icc_unadjusted)), right = 2:3)
   cat("\"of total\" also counts the variance explained by the predictors.\n")
   if (nrow(levels) > 1L && !anyNA(levels$icc_cumulative)) {
     for (i in seq_len(nrow(levels))) {
-      cat("Expected correlation of two rows of the same ", levels$group[[i]], ": ",
+      cat("Expected correlation of two rows of the same ", plain_level(levels$group[[i]]), ": ",
           formatC(levels$icc_cumulative[[i]], format = "f", digits = 2L), "\n", sep = "")
     }
   }

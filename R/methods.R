@@ -56,8 +56,9 @@ term_places <- function(fit, t) {
   before + seq_len(sizes[[t]])
 }
 
+# Without row names: they would be copied for every row of the data.
 term_modes <- function(fit, t) {
-  fit$core$b[[fit$design$terms[[t]]$group]][, term_places(fit, t), drop = FALSE]
+  unname(fit$core$b[[fit$design$terms[[t]]$group]])[, term_places(fit, t), drop = FALSE]
 }
 
 # Place of each element of theta: its term and its row and column in that term's Lambda.
@@ -278,6 +279,10 @@ formula.hlm <- function(x, fixed.only = FALSE, random.only = FALSE, ...) {
   }
   x$formula
 }
+
+#' @rdname hlm-model-pieces
+#' @export
+terms.hlm <- function(x, ...) x$blueprint$terms$object
 
 #' @rdname hlm-model-pieces
 #' @export

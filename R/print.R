@@ -2,7 +2,7 @@
 
 # Prints a character matrix with its column names; text columns to the left, numbers to the right.
 print_table <- function(table, right = NULL, indent = " ", rule_after = integer()) {
-  if (is.null(right)) right <- setdiff(seq_len(ncol(table)), which(colnames(table) %in% c("Groups", "Name", "Level")))
+  if (is.null(right)) right <- setdiff(seq_len(ncol(table)), which(colnames(table) %in% c("Groups", "Name", "Level", "Rows per group")))
   cells <- rbind(colnames(table), table)
   for (j in seq_len(ncol(cells))) {
     width <- max(nchar(cells[, j], type = "width"))
@@ -70,7 +70,8 @@ print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
 print_title <- function(x) {
   cat("Hierarchical linear model, ", if (isTRUE(x$REML)) "restricted maximum likelihood (REML)" else "maximum likelihood (ML)", "\n", sep = "")
   text <- paste(trimws(deparse(x$formula, width.cutoff = 500L)), collapse = " ")
-  cat(strwrap(text, width = max(40L, getOption("width") - 2L), initial = "Formula: ", prefix = "         "), sep = "\n")
+  lines <- strwrap(text, width = max(40L, getOption("width") - 11L))
+  cat(paste0(c("Formula: ", rep("         ", length(lines) - 1L)), lines), sep = "\n")
 }
 
 # What was analysed, for print() and summary(): counts only, nothing that needs a pass over more than the group codes.
@@ -100,11 +101,11 @@ print_rows <- function(account) {
   dropped <- account$dropped[account$dropped > 0L]
   if (length(dropped)) cat(" (missing values: ", paste(names(dropped), dropped, collapse = ", "), ")", sep = "")
   cat("\n")
-  for (g in seq_along(account$ngrps)) {
-    span <- account$per_group[[g]]
-    rows <- if (span[[1L]] == span[[2L]]) count(span[[1L]], "row") else paste(span[[1L]], "to", span[[2L]], "rows")
-    cat(" ", count(account$ngrps[[g]], "group"), " of ", names(account$ngrps)[[g]], " (", rows, " each)\n", sep = "")
-  }
+  rows <- vapply(account$per_group, function(span) {
+    if (span[[1L]] == span[[2L]]) paste(span[[1L]], "each") else paste(span[[1L]], "to", span[[2L]])
+  }, "")
+  groups <- format(account$ngrps, big.mark = ",", trim = TRUE)
+  print_table(cbind(Level = plain_group(names(account$ngrps)), Number = groups, `Rows per group` = rows))
   if (!is.null(account$means)) cat(" Person means are taken over ", account$means, "\n", sep = "")
   if (account$weights) cat(" Rows are weighted\n")
   if (account$offset) cat(" An offset was subtracted from the outcome\n")
@@ -126,8 +127,10 @@ coefficient_sections <- function(fit) {
   data.frame(name = names, heading = heading, rank = rank * 100 + ifelse(type == "between", depth, 0))
 }
 
-# "patient:therapist" is, to a reader, the patient.
+# "patient:therapist" is, to a reader, the patient, or the patient in a therapist's care.
 plain_level <- function(name) sub(":.*", "", name)
+
+plain_group <- function(name) gsub(":", " in ", name, fixed = TRUE)
 
 section_heading <- function(fit, type, level) {
   person <- plain_level(fit$id %||% group_names(fit)[[1L]])

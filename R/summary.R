@@ -22,6 +22,7 @@
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' summary(fit)
 #' summary(fit)$coefficients
+#' @importFrom rlang %||%
 #' @export
 summary.hlm <- function(object, ddf = "Satterthwaite", ...) {
   ddf <- match_ddf(ddf)
@@ -68,7 +69,7 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
 
 print_shares <- function(icc) {
   last <- nrow(icc)
-  where <- c(paste("between groups of", icc$group[-last]), "within (from row to row)")
+  where <- c(paste("between groups of", plain_group(icc$group[-last])), "within (from row to row)")
   print_table(cbind(Level = where, ` ` = paste0(formatC(100 * icc$icc, format = "f", digits = 1L), " %")))
 }
 
@@ -82,7 +83,7 @@ fit_status <- function(fit) {
 
 boundary_words <- function(boundary, fit) {
   term <- fit$design$terms[[boundary$term]]
-  group <- fit$design$groups[[term$group]]$name
+  group <- plain_group(fit$design$groups[[term$group]]$name)
   what <- paste(as.character(boundary$component), collapse = "' and '")
   switch(boundary$kind,
     `zero variance` = paste0(

@@ -36,9 +36,10 @@ as_tidy <- function(table) {
 #' @exportS3Method generics::tidy
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = "Satterthwaite", scales = c("sdcor", "vcov"), ...) {
+  scales <- match.arg(scales)
   makers <- list(
     fixed = function() tidy_fixed(x, match_ddf(ddf), if (conf.int) conf.level),
-    ran_pars = function() tidy_ran_pars(x, match.arg(scales)),
+    ran_pars = function() tidy_ran_pars(x, scales),
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)
   )
