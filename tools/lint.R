@@ -1,7 +1,7 @@
 # lintr on every R file, and the limits of the house style: files of at most 400 lines, functions of at most 60.
 
 folders <- Filter(dir.exists, c("R", "tests", "tools", "bench", "data-raw", "inst", "vignettes"))
-lints <- unlist(lapply(folders, lintr::lint_dir, relative_path = FALSE, show_progress = FALSE), recursive = FALSE)
+lints <- unlist(lapply(folders, lintr::lint_dir, relative_path = FALSE), recursive = FALSE)
 for (lint in lints) print(lint)
 
 files <- list.files("R", "\\.R$", full.names = TRUE)

@@ -20,9 +20,8 @@ stub <- function(folder) {
   path <- sub("^path = \"(.*)\"$", "\\1", grep("^path = ", lib, value = TRUE))
   if (!length(path)) path <- "src/lib.rs"
   build <- sub("^build = \"(.*)\"$", "\\1", grep("^build = \"", manifest, value = TRUE))
-  unlink(setdiff(list.files(folder, all.files = TRUE, no.. = TRUE, full.names = TRUE), file.path(folder, c("Cargo.toml", ".cargo-checksum.json"))),
-    recursive = TRUE
-  )
+  keep <- file.path(folder, c("Cargo.toml", ".cargo-checksum.json"))
+  unlink(setdiff(list.files(folder, all.files = TRUE, no.. = TRUE, full.names = TRUE), keep), recursive = TRUE)
   for (file in file.path(folder, path)) {
     dir.create(dirname(file), recursive = TRUE, showWarnings = FALSE)
     file.create(file)
@@ -34,7 +33,8 @@ stub <- function(folder) {
 }
 
 trim <- function(folder) {
-  unlink(file.path(folder, c("tests", "benches", "examples", "ci", ".github", "Cargo.lock", "Cargo.toml.orig", "assets")), recursive = TRUE)
+  unneeded <- c("tests", "benches", "examples", "ci", ".github", "Cargo.lock", "Cargo.toml.orig", "assets")
+  unlink(file.path(folder, unneeded), recursive = TRUE)
 }
 
 identity <- function(folder) {
