@@ -122,3 +122,28 @@ expect_random_effects <- function(fit, reference) {
   expect_within(ours$condval, reference$ranef$condval, 1e-4 * spread + floor, "conditional modes")
   expect_within(ours$condsd, reference$ranef$condsd, 1e-4 * spread + floor, "conditional SDs")
 }
+
+# A core fixture's design as the contract has it (R types, not JSON's).
+core_design <- function(fixture) {
+  design <- fixture$design
+  plain <- function(x) if (is.null(x)) NULL else as.double(unlist(x))
+  design$y <- plain(design$y)
+  design$offset <- plain(design$offset)
+  design$weights <- plain(design$weights)
+  design$columns <- lapply(design$columns, plain)
+  design$x <- as.integer(unlist(design$x))
+  design$x_names <- as.character(unlist(design$x_names))
+  design$x_assign <- as.integer(unlist(design$x_assign))
+  design$groups <- lapply(design$groups, function(g) {
+    list(name = g$name, codes = as.integer(unlist(g$codes)), levels = as.character(unlist(g$levels)))
+  })
+  design$terms <- lapply(design$terms, function(t) {
+    list(group = as.integer(t$group), columns = as.integer(unlist(t$columns)), names = as.character(unlist(t$names)),
+      structure = t$structure, label = t$label)
+  })
+  structure(design, class = "hlm_design")
+}
+
+read_core_fixture <- function(path) {
+  jsonlite::fromJSON(path, simplifyVector = TRUE, simplifyDataFrame = FALSE, simplifyMatrix = FALSE)
+}

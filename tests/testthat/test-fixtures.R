@@ -35,3 +35,22 @@ test_that("there are at least forty reference models, twelve of them for the cor
 
 skip_if_not_installed("jsonlite")
 for (path in fixture_files()) check_fixture(path)
+
+# The same objective, from the design alone: at lme4's starting point and at its optimum (no optimiser of ours involved).
+check_core_fixture <- function(path) {
+  fixture <- read_core_fixture(path)
+  test_that(paste("core fixture:", fixture$name), {
+    design <- core_design(fixture)
+    reference <- fixture$reference
+    for (point in list(reference$at_start, list(theta = reference$theta, criterion = reference$criterion))) {
+      value <- engine_evaluate(design, fixture$reml, point$theta)$criterion
+      expect_within(value, point$criterion, 1e-8 * max(1, abs(point$criterion)), "criterion")
+    }
+    at <- engine_at(design, fixture$reml, reference$theta)
+    expect_within(at$beta, reference$beta, 1e-7 * pmax(abs(reference$beta), reference$se), "fixed effects")
+    expect_within(sqrt(diag(as.matrix(at$vcov))), reference$se, 1e-7 * reference$se, "standard errors")
+    expect_within(at$sigma, reference$sigma, 1e-8 * reference$sigma, "residual SD")
+  })
+}
+
+for (path in fixture_files("^core-.*[.]json$")) check_core_fixture(path)
