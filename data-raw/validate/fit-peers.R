@@ -5,7 +5,7 @@
 
 fit_peers <- function(model) {
   parts <- lme4_parts(model$formula, model$data, model$REML, model$weights, model$offset)
-  best <- lme4_best(parts)
+  best <- lme4_best(parts, restarts = if (nrow(model$data) < 5000) 2L else 1L)
   lme4_fit <- lme4_estimates(parts, best)
   others <- list(nlme = NULL, glmmTMB = NULL)
   plain <- is.null(model$weights)
@@ -34,7 +34,9 @@ lme4_estimates <- function(parts, best) {
 }
 
 fit_nlme <- function(model, parts) {
-  control <- nlme::lmeControl(maxIter = 500, msMaxIter = 1000, niterEM = 50, tolerance = 1e-10, msTol = 1e-12, returnObject = TRUE)
+  # nlme has no boundary: on singular models it runs to its limit of iterations, which large models cannot afford.
+  rounds <- if (nrow(model$data) < 400) 500 else 50
+  control <- nlme::lmeControl(maxIter = rounds, msMaxIter = 2 * rounds, niterEM = 50, tolerance = 1e-10, msTol = 1e-12, returnObject = TRUE)
   fixed <- stats::as.formula(lme4::nobars(stats::as.formula(model$formula)))
   random <- eval(parse(text = model$nlme), envir = asNamespace("nlme"))
   data <- model$data
