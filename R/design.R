@@ -12,6 +12,7 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   blueprint$products <- products$frozen()
   pool <- pool_columns(x, z)
   groups <- design_groups(spec, frame, z)
+  blueprint$random <- lapply(z[groups$order], function(bar) list(bar = bar$bar, columns = bar$columns))
   design <- list(
     y = as.double(frame$y),
     offset = frame_offset(spec, frame, coding$variables),
