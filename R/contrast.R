@@ -27,7 +27,6 @@
 contest <- function(model, L, ...) UseMethod("contest")
 
 #' @rdname contest
-#' @exportS3Method lmerTest::contest
 #' @export
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
                         ddf = "Satterthwaite", ...) {

@@ -23,7 +23,6 @@
 getME <- function(object, name, ...) UseMethod("getME")
 
 #' @rdname getME
-#' @exportS3Method lme4::getME
 #' @export
 getME.hlm <- function(object, name, ...) {
   known <- c(names(getme_small()), names(getme_large()))

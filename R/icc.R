@@ -26,7 +26,6 @@
 icc <- function(fit, ...) UseMethod("icc")
 
 #' @rdname icc
-#' @exportS3Method performance::icc
 #' @export
 icc.hlm <- function(fit, ...) {
   by_group <- level_variances(fit)

@@ -68,7 +68,6 @@ contest.default <- function(model, L, ...) pass_on("lmerTest", "contest", model,
 icc.default <- function(fit, ...) pass_on("performance", "icc", fit, ...)
 
 #' @rdname hlm-generics
-#' @exportS3Method lme4::isREML
 #' @export
 isREML.hlm <- function(x, ...) isTRUE(x$REML)
 
@@ -80,7 +79,6 @@ isSingular.hlm <- function(x, tol = 1e-4) {
 }
 
 #' @rdname hlm-generics
-#' @exportS3Method lme4::ngrps
 #' @export
 ngrps.hlm <- function(object, ...) {
   stats::setNames(lengths(lapply(object$design$groups, `[[`, "levels")), group_names(object))

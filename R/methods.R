@@ -286,6 +286,32 @@ terms.hlm <- function(x, ...) x$blueprint$terms$object
 
 #' @rdname hlm-model-pieces
 #' @export
+model.frame.hlm <- function(formula, ...) {
+  fit <- formula
+  rows <- newdata_derived(fit, newdata_columns(fit, NULL), NULL, "within")
+  terms <- fit$blueprint$terms
+  frame <- stats::setNames(list(fit$design$y), terms$labels[[terms$response]])
+  for (part in c(list(list(terms = terms, predvars = fit$blueprint$predvars)), fit$blueprint$bars)) {
+    for (i in seq_along(part$terms$labels)) {
+      label <- part$terms$labels[[i]]
+      if (is.null(frame[[label]])) frame[[label]] <- frame_variable(fit, rows, label, part$predvars[[i]])
+    }
+  }
+  groups <- unlist(lapply(fit$spec$bars, function(bar) group_atoms(bar$group)))
+  for (atom in groups) frame[[deparse1(atom)]] <- eval_new(atom, rows)
+  frame$`(weights)` <- fit$design$weights
+  structure(frame, class = "data.frame", row.names = row_names(fit), terms = terms$object, na.action = fit$na.action)
+}
+
+# Factors with the levels that the fit knows.
+frame_variable <- function(fit, rows, label, expr) {
+  value <- eval_new(expr, rows)
+  levels <- fit$blueprint$xlevels[[label]]
+  if (is.null(levels)) value else factor(value, levels = levels, ordered = is.ordered(value))
+}
+
+#' @rdname hlm-model-pieces
+#' @export
 model.matrix.hlm <- function(object, type = c("fixed", "random"), ...) {
   if (match.arg(type) == "random") return(design_matrix_z(object))
   x <- kept_x(object)

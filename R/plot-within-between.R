@@ -59,7 +59,7 @@ split_variable <- function(fit, expr) {
   wanted <- if (is.null(expr)) split[1L] else if (is.character(expr)) expr else deparse1(expr)
   if (!length(split) || !wanted %in% split) {
     abort_hlm("data", c(
-      "The model has no within and between terms of {.var {if (is.na(wanted[1L])) 'any variable' else wanted}}.",
+      "The model has no within and between terms{if (is.null(expr)) '' else paste(' of', wanted)}.",
       i = if (length(split)) "It has them of {.var {split}}." else "Use {.code wb(x)} in the formula."
     ))
   }

@@ -19,7 +19,6 @@
 refit <- function(object, newresp, ...) UseMethod("refit")
 
 #' @rdname refit
-#' @exportS3Method lme4::refit
 #' @export
 refit.hlm <- function(object, newresp, ...) {
   y <- new_response(object, newresp)

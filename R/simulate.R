@@ -27,7 +27,8 @@ simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
   state <- get(".Random.seed", envir = globalenv())
   if (!is.null(seed)) {
-    on.exit(assign(".Random.seed", state, envir = globalenv()))
+    before <- state
+    on.exit(assign(".Random.seed", before, envir = globalenv()))
     set.seed(seed)
     state <- structure(seed, kind = as.list(RNGkind()))
   }

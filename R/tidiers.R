@@ -33,7 +33,6 @@ as_tidy <- function(table) {
 }
 
 #' @rdname hlm-tidiers
-#' @exportS3Method generics::tidy
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = "Satterthwaite", scales = c("sdcor", "vcov"), ...) {
   scales <- match.arg(scales)
@@ -110,7 +109,6 @@ tidy_ran_coefs <- function(x) {
 }
 
 #' @rdname hlm-tidiers
-#' @exportS3Method generics::glance
 glance.hlm <- function(x, ...) {
   likelihood <- logLik.hlm(x)
   table <- data.frame(
@@ -123,7 +121,6 @@ glance.hlm <- function(x, ...) {
 }
 
 #' @rdname hlm-tidiers
-#' @exportS3Method generics::augment
 augment.hlm <- function(x, data = NULL, newdata = NULL, ...) {
   if (!is.null(newdata)) {
     table <- as.data.frame(newdata)

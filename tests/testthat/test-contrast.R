@@ -1,0 +1,50 @@
+test_that("contest() agrees with lmerTest, joint and row by row", {
+  skip_without_lme4()
+  for (pair in every_pair()) {
+    ours <- pair[[1L]]
+    theirs <- pair[[2L]]
+    p <- length(fixef(ours))
+    l <- withr::with_seed(4, matrix(stats::rnorm(2 * p), 2, p))
+    if (p == 1L) l <- l[1L, , drop = FALSE]
+    a <- contest(ours, l)
+    b <- lmerTest::contest(theirs, l)
+    expect_equal(names(a), names(b))
+    expect_equal(unlist(a), unlist(b), tolerance = 1e-3)
+    a <- contest(ours, l, joint = FALSE, rhs = 1)
+    b <- lmerTest::contest(theirs, l, joint = FALSE, rhs = 1)
+    expect_equal(names(a), names(b))
+    expect_equal(as.matrix(a), as.matrix(b), tolerance = 1e-3, ignore_attr = TRUE)
+  }
+})
+
+test_that("contrasts may be named", {
+  fit <- fit_therapy()
+  p <- length(fixef(fit))
+  l <- numeric(p)
+  l[match(c("alliance_between", "alliance_within"), names(fixef(fit)))] <- c(1, -1)
+  named <- contest(fit, c(alliance_between = 1, alliance_within = -1), joint = FALSE)
+  expect_equal(named, contest(fit, l, joint = FALSE))
+  expect_equal(named$Estimate, fixef(fit)[["alliance_between"]] - fixef(fit)[["alliance_within"]])
+})
+
+test_that("a redundant row does not change a joint test", {
+  fit <- fit_therapy()
+  l <- rbind(c(0, 1, 0, 0, 0, 0), c(0, 0, 1, 0, 0, 0))
+  expect_equal(contest(fit, rbind(l, l[1, ] + l[2, ]))$`F value`, contest(fit, l)$`F value`)
+  expect_equal(contest(fit, rbind(l, l[1, ] + l[2, ]))$NumDF, 2)
+})
+
+test_that("contrasts that do not fit are refused", {
+  fit <- fit_therapy()
+  expect_error(contest(fit, c(1, 0)), class = "hlm_error_data")
+  expect_error(contest(fit, c(age = 1)), class = "hlm_error_data")
+  expect_error(contest(fit, "session"), class = "hlm_error_data")
+  expect_error(contest(fit, c(session = 1), rhs = 1:3), class = "hlm_error_data")
+})
+
+test_that("a list of contrasts is collected", {
+  fit <- fit_therapy()
+  out <- contest(fit, list(c(session = 1), c(female = 1)))
+  expect_equal(nrow(out), 2L)
+  expect_length(contest(fit, list(c(session = 1), c(female = 1)), collect = FALSE), 2L)
+})

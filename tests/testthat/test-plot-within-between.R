@@ -1,0 +1,45 @@
+built <- function(plot) ggplot2::ggplot_build(plot)$data
+
+test_that("the lines have the slopes of the model", {
+  skip_if_not_installed("ggplot2")
+  fit <- fit_therapy()
+  layers <- built(plot_within_between(fit, alliance))
+  persons <- layers[[1L]]
+  slope <- (persons$yend - persons$y) / (persons$xend - persons$x)
+  frame <- model.frame(fit)
+  between <- frame$alliance_between[match(rownames(ranef(fit)$patient), frame$patient)]
+  expected <- fixef(fit)[["alliance_within"]] + ranef(fit)$patient$alliance_within +
+    fixef(fit)[["alliance_within:alliance_between"]] * between
+  expect_equal(slope, expected)
+  line <- layers[[2L]]
+  expect_equal(diff(line$y) / diff(line$x), fixef(fit)[["alliance_between"]])
+})
+
+test_that("each person's line spans its own values and its point is its mean", {
+  skip_if_not_installed("ggplot2")
+  d <- stats::na.omit(therapy_data())
+  layers <- built(plot_within_between(fit_therapy(), "alliance"))
+  expect_equal(layers[[1L]]$x, as.vector(tapply(d$alliance, d$patient, min)))
+  expect_equal(layers[[1L]]$xend, as.vector(tapply(d$alliance, d$patient, max)))
+  expect_equal(layers[[3L]]$x, as.vector(tapply(d$alliance, d$patient, mean)))
+})
+
+test_that("with three levels the person's mean is whole again", {
+  skip_if_not_installed("ggplot2")
+  fit <- hlm(distress ~ wb(alliance, level = "therapist") + (1 | therapist / patient), therapy_data())
+  d <- stats::na.omit(therapy_data())
+  layers <- built(plot_within_between(fit))
+  expect_equal(sort(layers[[3L]]$x), sort(as.vector(tapply(d$alliance, d$patient, mean))))
+})
+
+test_that("only so many persons are drawn, spread over their means", {
+  skip_if_not_installed("ggplot2")
+  expect_equal(nrow(built(plot_within_between(fit_therapy(), max_persons = 10))[[1L]]), 10)
+})
+
+test_that("a model without within and between terms is refused", {
+  skip_if_not_installed("ggplot2")
+  skip_if_not_installed("lme4")
+  expect_error(plot_within_between(fit_sleep()), class = "hlm_error_data")
+  expect_error(plot_within_between(fit_therapy(), session), class = "hlm_error_data")
+})

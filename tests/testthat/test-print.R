@@ -1,0 +1,35 @@
+test_that("print() shows the sections a reader looks for", {
+  out <- utils::capture.output(print(fit_therapy()))
+  for (part in c("Formula:", "Data", "Fixed effects", "Within-patient effects", "Random effects", "summary\\(fit\\)")) {
+    expect_match(paste(out, collapse = "\n"), part)
+  }
+})
+
+test_that("columns are aligned and keep small coefficients readable", {
+  shown <- format_column(c(251.4, 0.0341, -10.5), 4L)
+  expect_equal(shown, c("251.400", "0.034", "-10.500"))
+  expect_equal(format_column(c(1.5, NA), 3L), c("1.50", ""))
+  expect_equal(format_column(c(0, 0), 3L), c("0", "0"))
+  expect_match(format_column(1.2e9, 4L), "e\\+09")
+  expect_match(format_column(3.4e-8, 4L), "e-08")
+})
+
+test_that("p values are printed as clinicians' journals do", {
+  expect_equal(format_p(c(0.0004, 0.04, 1, NA)), c("<0.001", "0.040", "1.000", ""))
+})
+
+test_that("an aliased predictor is named as left out", {
+  d <- therapy_data()
+  d$twice <- 2 * d$session
+  fit <- suppressMessages(suppressWarnings(hlm(distress ~ session + twice + (1 | patient), d)))
+  expect_output(print(fit), "left out of the model: twice")
+  expect_named(fixef(fit), c("(Intercept)", "session"))
+  expect_true(is.na(fixef(fit, add.dropped = TRUE)[["twice"]]))
+})
+
+test_that("the printed output keeps its layout", {
+  # Numbers are tested elsewhere; here only what stands around them.
+  blank <- function(lines) gsub("<?-?[0-9]+\\.?[0-9]*", "#", gsub(" {2,}", "  ", lines))
+  expect_snapshot(print(fit_therapy()), transform = blank)
+  expect_snapshot(print(summary(fit_therapy())), transform = blank)
+})

@@ -1,0 +1,68 @@
+test_that("summary()$coefficients is lmerTest's table", {
+  skip_without_lme4()
+  for (pair in every_pair()) {
+    ours <- summary(pair[[1L]])$coefficients
+    theirs <- summary(pair[[2L]])$coefficients
+    expect_equal(dimnames(ours), dimnames(theirs))
+    expect_equal(ours[, c(1, 2, 4)], theirs[, c(1, 2, 4)], tolerance = 1e-4)
+    # lmerTest differentiates numerically at its own theta.
+    expect_equal(ours[, "df"], theirs[, "df"], tolerance = 1e-3)
+  }
+})
+
+test_that("coefficients are printed under the level they speak about", {
+  sections <- summary(fit_therapy())$sections
+  heading <- stats::setNames(sections$heading, sections$name)
+  expect_equal(heading[["alliance_within"]], "Within-patient effects (level 1)")
+  expect_equal(heading[["alliance_between"]], "Between-patient effects (level 2)")
+  expect_equal(heading[["alliance_within:alliance_between"]], "Cross-level interactions")
+  expect_equal(heading[["session"]], "Time")
+  expect_equal(heading[["(Intercept)"]], "Intercept and other predictors")
+})
+
+test_that("three levels are told apart", {
+  fit <- hlm(distress ~ wb(alliance, level = "therapist") + (1 | therapist / patient), therapy_data())
+  sections <- summary(fit)$sections
+  heading <- stats::setNames(sections$heading, sections$name)
+  expect_equal(heading[["alliance_between"]], "Between-patient effects (level 2)")
+  expect_equal(heading[["alliance_between_therapist"]], "Between-therapist effects (level 3)")
+})
+
+test_that("summary() counts the rows left out and says why", {
+  out <- paste(utils::capture.output(print(summary(fit_therapy()))), collapse = "\n")
+  expect_match(out, "238 rows analysed, 2 of 240 left out \\(missing values: distress 2\\)")
+  expect_match(out, "Person means are taken over the analysed rows")
+  expect_match(out, "patient +40 +5 to 6")
+  expect_match(out, "Satterthwaite's method")
+})
+
+test_that("a variance of zero is reported in words", {
+  skip_if_not_installed("lme4")
+  fit <- hlm(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2)
+  expect_true(isSingular(fit))
+  out <- gsub("\\s+", " ", paste(utils::capture.output(print(summary(fit))), collapse = " "))
+  expect_match(out, "at the boundary of what is possible")
+  expect_match(out, "variance of '(Intercept)' between groups of Batch is estimated as zero", fixed = TRUE)
+})
+
+test_that("a fit that failed says so first of all", {
+  fit <- fit_therapy()
+  fit$core$status <- "failed"
+  fit$core$message <- "no descent"
+  expect_output(print(fit), "did NOT converge")
+  expect_output(print(summary(fit)), "no descent")
+})
+
+test_that("the method for the degrees of freedom can be chosen in any case", {
+  fit <- fit_therapy()
+  expect_equal(summary(fit, ddf = "SATTERTHWAITE")$coefficients, summary(fit)$coefficients)
+  expect_true(all(is.infinite(summary(fit, ddf = "asymptotic")$coefficients[, "df"])))
+  expect_equal(unname(summary(fit, ddf = "residual")$coefficients[1, "df"]), nobs(fit) - length(fixef(fit)))
+  expect_error(summary(fit, ddf = "kr"), class = "hlm_error_data")
+})
+
+test_that("coef() and vcov() of a summary", {
+  fit <- fit_therapy()
+  expect_equal(coef(summary(fit)), summary(fit)$coefficients)
+  expect_equal(vcov(summary(fit)), vcov(fit))
+})
