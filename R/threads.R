@@ -2,7 +2,7 @@
 #'
 #' Fits are the same bit for bit whatever the number of threads, and two or more threads only pay from about a million rows on.
 #'
-#' The number is `getOption("wbhlm.threads")` when that is set. Otherwise it is the number of processor cores, and never more
+#' The number is `getOption("wbhlm.threads")` when that is set. Otherwise it is the number of processor cores that the R process may use, and never more
 #' than the limits that an administrator or a package check sets through the environment variables `OMP_THREAD_LIMIT` and
 #' `_R_CHECK_LIMIT_CORES_`. It is safe to fit models in forked processes (`parallel::mclapply()`): each
 #' process has its own threads.
@@ -26,8 +26,7 @@ hlm_threads <- function(threads = NULL) {
   if (!is.null(option)) {
     return(check_threads(option, "options(wbhlm.threads = )"))
   }
-  cores <- parallel::detectCores()
-  as.integer(max(1, min(if (is.na(cores)) 1 else cores, thread_limit())))
+  as.integer(min(engine_call(available_cores()), thread_limit()))
 }
 
 check_threads <- function(x, where) {

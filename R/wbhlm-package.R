@@ -13,6 +13,7 @@
 #' @useDynLib wbhlm, .registration = TRUE
 #' @importFrom stats setNames
 #' @importFrom methods is
+#' @importFrom rlang %||%
 #' @keywords internal
 "_PACKAGE"
 

@@ -9,6 +9,8 @@
 //! Each module with entry points has its own `extendr_module!` block and one `use` line below.
 
 mod condition;
+mod convert;
+mod fit;
 mod groups;
 mod hashing;
 mod interrupt;
@@ -20,6 +22,8 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod wbhlm;
+    use fit;
     use groups;
+    use pool;
     use probe;
 }

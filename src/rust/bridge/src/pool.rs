@@ -4,8 +4,11 @@
 //! kept by process and size, and a child builds its own. A pool is never dropped: joining threads that a fork
 //! left behind would wait for ever.
 
+use crate::condition::guard;
+use extendr_api::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::available_parallelism;
 use wbhlm_core::error::CoreError;
 
 struct Kept {
@@ -33,4 +36,16 @@ pub fn pool(threads: usize) -> Result<&'static ThreadPool, CoreError> {
     let pool: &'static ThreadPool = Box::leak(Box::new(built));
     pools.push(Kept { pid, threads, pool });
     Ok(pool)
+}
+
+/// The processor cores this process may use, asked for once: the affinity mask and the limits of a container count.
+#[extendr]
+fn available_cores() -> Robj {
+    static CORES: OnceLock<i32> = OnceLock::new();
+    guard(|| Ok(Robj::from(*CORES.get_or_init(|| available_parallelism().map_or(1, |cores| cores.get() as i32)))))
+}
+
+extendr_module! {
+    mod pool;
+    fn available_cores;
 }
