@@ -98,7 +98,8 @@ anova_models <- function(models, names, refit) {
     check.names = FALSE
   )
   formulas <- vapply(models, function(model) paste(trimws(deparse(model$formula, 500L)), collapse = " "), "")
-  structure(table, heading = c("Likelihood ratio tests", note, paste0(names, ": ", formulas), ""), class = c("anova", "data.frame"))
+  heading <- c("Likelihood ratio tests", note, paste0(names, ": ", formulas), "")
+  structure(table, heading = heading, class = c("anova", "data.frame"))
 }
 
 check_same_reml <- function(models, reml) {
@@ -160,12 +161,6 @@ same_partition <- function(a, b) {
   identical(first, match(b, b))
 }
 
-term_matrix <- function(fit, term) {
-  n <- n_rows(fit)
-  columns <- vapply(term$columns, function(i) rep_len(as.double(design_column(fit$design, i)), n), double(n))
-  matrix(columns, n, dimnames = list(NULL, term$names))
-}
-
 #' Tests for dropping one term at a time
 #'
 #' Tests each term that can be left out without breaking the hierarchy of interactions. `"F"` (default) tests it in the
@@ -185,6 +180,7 @@ term_matrix <- function(fit, term) {
 #' drop1(hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy))
 #' @export
 drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = "Satterthwaite", k = 2, ...) {
+  check_dots(...)
   test <- match.arg(test)
   marginal <- stats::drop.scope(stats::terms(object))
   scope <- scope %||% marginal

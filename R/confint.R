@@ -19,6 +19,7 @@
 #' confint(fit)
 #' @export
 confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = "Satterthwaite", ...) {
+  check_dots(...)
   if (!is.character(method) || !identical(tolower(method[[1L]]), "wald")) {
     abort_hlm("data", c(
       "{.arg method} = {.val {method}} is not available.", i = "Use {.code method = \"Wald\"}."

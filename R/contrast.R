@@ -30,6 +30,7 @@ contest <- function(model, L, ...) UseMethod("contest")
 #' @export
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
                         ddf = "Satterthwaite", ...) {
+  check_dots(...)
   one_df <- prepare_ddf(model, match_ddf(ddf))
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
     l <- contrast_matrix(model, l)

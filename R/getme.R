@@ -7,14 +7,14 @@
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param name One name, several names, or `"ALL"`. Known names: `X`, `Z`, `Zt`, `Ztlist`, `mmList`, `y`, `mu`, `u`, `b`,
-#'   `Gp`, `Tp`, `Lambda`, `Lambdat`, `Lind`, `Tlist`, `A`, `L`, `RX`, `RZX`, `sigma`, `flist`, `fixef`, `beta`, `theta`, `ST`, `REML`,
-#'   `is_REML`, `n_rtrms`, `n_rfacs`, `N`, `n`, `p`, `q`, `p_i`, `l_i`, `q_i`, `k`, `m_i`, `m`, `cnms`, `devcomp`, `offset`,
+#'   `Gp`, `Tp`, `Lambda`, `Lambdat`, `Lind`, `Tlist`, `A`, `L`, `RX`, `RZX`, `sigma`, `flist`, `fixef`, `beta`, `theta`,
+#'   `ST`, `REML`, `is_REML`, `n_rtrms`, `n_rfacs`, `N`, `n`, `p`, `q`, `p_i`, `l_i`, `q_i`, `k`, `m_i`, `m`, `cnms`, `devcomp`, `offset`,
 #'   `lower`.
 #' @param ... Not used.
 #' @return What is asked for; for several names a named list. The columns of `Z` (and the elements of `b` and `u`) run over
 #'   the terms, within a term over the groups, within a group over the effects.
 #' @section Errors: `hlm_error_data` for an unknown name.
-#' @source Bates, Mächler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1).
+#' @source Bates, Maechler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' getME(fit, "theta")
@@ -215,10 +215,10 @@ getme_ztlist <- function(fit) {
 }
 
 getme_mmlist <- function(fit) {
-  n <- n_rows(fit)
   matrices <- lapply(fit$design$terms, function(term) {
-    columns <- vapply(term$columns, function(i) rep_len(as.double(design_column(fit$design, i)), n), double(n))
-    matrix(columns, n, dimnames = list(row_names(fit), term$names))
+    matrix <- term_matrix(fit, term)
+    rownames(matrix) <- row_names(fit)
+    matrix
   })
   stats::setNames(matrices, bar_labels(fit))
 }

@@ -85,6 +85,13 @@ term_lambda <- function(fit, t, theta = fit$core$theta) {
   lambda
 }
 
+# The columns of one random-effect term, n x q.
+term_matrix <- function(fit, term) {
+  n <- n_rows(fit)
+  columns <- vapply(term$columns, function(i) rep_len(as.double(design_column(fit$design, i)), n), double(n))
+  matrix(columns, n, dimnames = list(NULL, term$names))
+}
+
 # Names of the terms' groups as lme4 gives them: repeated factors get .1, .2, ...
 term_labels_lme4 <- function(fit) make.unique(group_names(fit)[term_group(fit)])
 
@@ -94,13 +101,13 @@ per_row <- function(fit, value) {
   stats::naresid(fit$na.action, value)
 }
 
+# A misspelt argument would otherwise be swallowed by `...` without a word.
 check_dots <- function(...) {
-  names <- ...names()
-  if (...length()) {
-    warn_hlm("arguments", c(
-      "Some arguments were not used.", i = "Unknown: {.arg {if (is.null(names)) 'unnamed' else names}}."
-    ))
-  }
+  given <- list(...)
+  if (!length(given)) return(invisible())
+  names <- names(given) %||% rep("", length(given))
+  names[names == ""] <- "(without a name)"
+  warn_hlm("arguments", "{cli::qty(length(names))}Argument{?s} not used: {.arg {names}}. Is the spelling right?")
 }
 
 n_parameters_hlm <- function(fit) length(kept_columns(fit)) + length(fit$core$theta) + 1L
@@ -127,7 +134,7 @@ n_parameters_hlm <- function(fit) length(kept_columns(fit)) + length(fit$core$th
 #' @return `fixef()`: a named numeric vector. `coef()`: a list of data frames, one per grouping factor, one row per group.
 #'   `sigma()`, `deviance()`, `df.residual()`, `nobs()`: one number. `logLik()`: an object of class `logLik` with attributes
 #'   `df` (fixed effects + variance parameters + 1) and `nobs`. `weights()`: one number per analysed row.
-#' @source Conventions of Bates, Mächler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1).
+#' @source Conventions of Bates, Maechler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' fixef(fit)
@@ -254,7 +261,8 @@ as_ml <- function(fit) {
 #' @param ... Not used.
 #' @return `formula()` the formula as typed; `terms()` the terms of the fixed part, over the columns of the model frame
 #'   (`x_within`, `x_between`, ...); `model.frame()` a data frame with one row per analysed row; `model.matrix()` a matrix
-#'   of analysed rows by estimated coefficients, with attribute `assign`.
+#'   of analysed rows by estimated coefficients, with attribute `assign`; `nlme::getData()` the variables stored with the fit, before
+#'   rows with missing values were left out.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' formula(fit, fixed.only = TRUE)
@@ -279,6 +287,12 @@ formula.hlm <- function(x, fixed.only = FALSE, random.only = FALSE, ...) {
   }
   x$formula
 }
+
+#' @rdname hlm-model-pieces
+#' @importFrom nlme getData
+#' @method getData hlm
+#' @export
+getData.hlm <- function(object) object$data
 
 #' @rdname hlm-model-pieces
 #' @export

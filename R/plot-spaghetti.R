@@ -19,7 +19,9 @@
 #' @export
 plot_spaghetti <- function(x, outcome = NULL, id = NULL, time = NULL, group = NULL, highlight = NULL, mean = TRUE, ...) {
   rlang::check_installed("ggplot2", "to draw plots")
-  names <- spaghetti_names(x, outcome = substitute(outcome), id = substitute(id), time = substitute(time), group = substitute(group))
+  names <- spaghetti_names(
+    x, outcome = substitute(outcome), id = substitute(id), time = substitute(time), group = substitute(group)
+  )
   table <- spaghetti_data(x, names)
   plot <- ggplot2::ggplot(table, ggplot2::aes(.data$time, .data$outcome)) +
     ggplot2::geom_line(ggplot2::aes(group = .data$id), colour = "grey45", alpha = line_alpha(table$id), linewidth = 0.35)
@@ -78,7 +80,7 @@ spaghetti_data <- function(x, names) {
       group <- x$design$groups[[match(name, group_names(x))]]
       return(factor(group$levels[group$codes], levels = group$levels))
     }
-    value <- tryCatch(eval(str2lang(name), source, baseenv()), error = function(e) NULL)
+    value <- source[[name]] %||% tryCatch(eval(str2lang(name), source, baseenv()), error = function(e) NULL)
     if (is.null(value)) abort_hlm("data", "The data have no variable {.var {name}}.")
     value
   })

@@ -36,6 +36,7 @@
 #' @export
 predict.hlm <- function(object, newdata = NULL, re.form = NULL, allow.new.levels = FALSE, se.fit = FALSE, shift = NULL,
                         at = c("within", "between"), na.action = stats::na.pass, type = c("response", "link"), ...) {
+  check_dots(...)
   match.arg(type)
   at <- match.arg(at)
   chosen <- random_choice(object, re.form)
@@ -121,7 +122,7 @@ random_predictor_chosen <- function(object, chosen) {
 prediction_rows <- function(object, newdata, chosen, shift, at, na.action) {
   if (is.null(newdata) && is.null(shift)) {
     z <- lapply(object$design$terms, function(term) {
-      vapply(term$columns, function(i) rep_len(as.double(design_column(object$design, i)), n_rows(object)), double(n_rows(object)))
+      term_matrix(object, term)
     })
     return(list(
       x = kept_x(object), z = z, codes = lapply(object$design$groups, `[[`, "codes"), offset = design_offset(object$design),

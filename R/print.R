@@ -1,8 +1,9 @@
 # Printed output: readers are clinicians, so sections have plain headings and numbers are aligned.
 
-# Prints a character matrix with its column names; text columns to the left, numbers to the right.
-print_table <- function(table, right = NULL, indent = " ", rule_after = integer()) {
-  if (is.null(right)) right <- setdiff(seq_len(ncol(table)), which(colnames(table) %in% c("Groups", "Name", "Level", "Rows per group")))
+# Prints a character matrix with its column names; columns of words to the left, of numbers to the right.
+print_table <- function(table, right = NULL, indent = " ") {
+  words <- c("Groups", "Name", "Level", "Rows per group")
+  if (is.null(right)) right <- which(!colnames(table) %in% words)
   cells <- rbind(colnames(table), table)
   for (j in seq_len(ncol(cells))) {
     width <- max(nchar(cells[, j], type = "width"))
@@ -35,7 +36,8 @@ format_column <- function(x, digits = 4L) {
 
 format_p <- function(p, digits = 3L) {
   small <- 10^-digits
-  ifelse(is.na(p), "", ifelse(p < small, paste0("<", formatC(small, format = "f", digits = digits)), formatC(p, format = "f", digits = digits)))
+  shown <- formatC(pmax(p, small), format = "f", digits = digits)
+  ifelse(is.na(p), "", ifelse(p < small, paste0("<", shown), shown))
 }
 
 format_df <- function(df) ifelse(is.na(df), "", ifelse(is.finite(df), formatC(df, format = "f", digits = 1L), "Inf"))
@@ -68,7 +70,8 @@ print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
 }
 
 print_title <- function(x) {
-  cat("Hierarchical linear model, ", if (isTRUE(x$REML)) "restricted maximum likelihood (REML)" else "maximum likelihood (ML)", "\n", sep = "")
+  method <- if (isTRUE(x$REML)) "restricted maximum likelihood (REML)" else "maximum likelihood (ML)"
+  cat("Hierarchical linear model, ", method, "\n", sep = "")
   text <- paste(trimws(deparse(x$formula, width.cutoff = 500L)), collapse = " ")
   lines <- strwrap(text, width = max(40L, getOption("width") - 11L))
   cat(paste0(c("Formula: ", rep("         ", length(lines) - 1L)), lines), sep = "\n")

@@ -15,7 +15,7 @@
 #' @return `ranef()`: a list with one data frame per grouping factor, rows the groups, columns the effects; class
 #'   `ranef.hlm`. `as.data.frame()`: columns `grpvar`, `term`, `grp`, `condval` and, with variances, `condsd`.
 #' @section Errors: `hlm_error_data` when `whichel` names no grouping factor of the model.
-#' @source Bates, Mächler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1), section 5.2.
+#' @source Bates, Maechler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1), section 5.2.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' head(as.data.frame(ranef(fit)))
@@ -23,6 +23,7 @@
 #' @method ranef hlm
 #' @export
 ranef.hlm <- function(object, condVar = TRUE, drop = FALSE, whichel = group_names(object), ...) {
+  check_dots(...)
   unknown <- setdiff(whichel, group_names(object))
   if (length(unknown)) {
     abort_hlm("data", c(

@@ -21,6 +21,7 @@ refit <- function(object, newresp, ...) UseMethod("refit")
 #' @rdname refit
 #' @export
 refit.hlm <- function(object, newresp, ...) {
+  check_dots(...)
   y <- new_response(object, newresp)
   object$design$y <- y
   object$core <- engine_fit(object$design, isTRUE(object$REML), object$control)

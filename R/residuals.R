@@ -16,6 +16,7 @@
 #' summary(residuals(fit, "scaled"))
 #' @export
 residuals.hlm <- function(object, type = c("response", "pearson", "working", "deviance", "scaled"), scaled = FALSE, ...) {
+  check_dots(...)
   type <- match.arg(type)
   residual <- object$design$y - fixed_predictor(object) - random_predictor(object)
   if (type %in% c("pearson", "deviance", "scaled")) residual <- residual * sqrt(design_weights(object$design))

@@ -21,6 +21,7 @@
 #' @importFrom stats simulate
 #' @export
 simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+  check_dots(...)
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 1) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 1.")
   }

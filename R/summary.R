@@ -25,6 +25,7 @@
 #' @importFrom rlang %||%
 #' @export
 summary.hlm <- function(object, ddf = "Satterthwaite", ...) {
+  check_dots(...)
   ddf <- match_ddf(ddf)
   likelihood <- logLik.hlm(object)
   table <- c(AIC = stats::AIC(likelihood), BIC = stats::BIC(likelihood), logLik = as.double(likelihood))

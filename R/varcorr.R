@@ -45,7 +45,8 @@ VarCorr.hlm <- function(x, sigma = 1, ...) {
 as.data.frame.VarCorr.hlm <- function(x, row.names = NULL, optional = FALSE, order = c("cov.last", "lower.tri"), ...) {
   order <- match.arg(order)
   pieces <- lapply(seq_along(x), function(t) varcorr_rows(x[[t]], names(x)[[t]], order))
-  residual <- data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = attr(x, "sc")^2, sdcor = attr(x, "sc"))
+  scale <- attr(x, "sc")
+  residual <- data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = scale^2, sdcor = scale)
   table <- do.call(rbind, c(pieces, list(residual)))
   row.names(table) <- NULL
   table

@@ -137,3 +137,16 @@ test_that("printing does no heavy work", {
   fit$design$columns <- NULL
   expect_output(print(fit), "Fixed effects")
 })
+
+test_that("a misspelt argument is reported", {
+  fit <- fit_therapy()
+  expect_warning(predict(fit, allow_new = TRUE), "allow_new", class = "hlm_warning_arguments")
+  expect_warning(confint(fit, 1, conf.level = 0.9), "conf.level", class = "hlm_warning_arguments")
+  expect_silent(predict(fit))
+})
+
+test_that("getData() gives the stored variables", {
+  data <- nlme::getData(fit_therapy())
+  expect_equal(nrow(data), 240)
+  expect_true(all(c("distress", "alliance", "patient", "therapist", "session", "female") %in% names(data)))
+})

@@ -119,3 +119,15 @@ test_that("a shift moves only the level it names", {
   slopes <- ranef(fit, condVar = FALSE)$patient[as.character(frame$patient), "alliance_within"]
   expect_equal(unname(own), unname(within) + slopes)
 })
+
+test_that("peers: the within slope differs between values of a moderator (panelr with emtrends)", {
+  d <- therapy_data()
+  fit <- hlm(distress ~ wb(alliance) + within(alliance):female + female + (1 | patient), d)
+  new <- stats::na.omit(d)
+  slope <- function(female) {
+    new$female <- female
+    unique(round(predict(fit, new, re.form = NA, shift = c(alliance = 1)) - predict(fit, new, re.form = NA), 10))
+  }
+  expect_equal(slope(0), fixef(fit)[["alliance_within"]], tolerance = 1e-8)
+  expect_equal(slope(1) - slope(0), fixef(fit)[["alliance_within:female"]], tolerance = 1e-8)
+})

@@ -66,3 +66,12 @@ test_that("coef() and vcov() of a summary", {
   expect_equal(coef(summary(fit)), summary(fit)$coefficients)
   expect_equal(vcov(summary(fit)), vcov(fit))
 })
+
+test_that("peers: a badly scaled predictor raises no false alarm (lme4's gradient checks)", {
+  skip_if_not_installed("lme4")
+  data <- lme4::sleepstudy
+  data$seconds <- data$Days * 86400
+  expect_silent(fit <- hlm(Reaction ~ seconds + (seconds | Subject), data))
+  expect_equal(fit_status(fit)$status, "converged")
+  expect_lt(abs(fit$core$decrement), 1e-6)
+})
