@@ -101,6 +101,12 @@ contrasts_type3 <- function(object) {
   frame <- stats::model.frame(object)
   x <- treatment_x(object, frame)
   complete <- complete_x(object, frame)
+  empty <- colnames(complete)[colSums(complete != 0) == 0]
+  if (length(empty)) {
+    inform_hlm("cells", c(
+      "No row combines {.val {empty}}.", i = "Type III tests compare means over cells that were not observed; read them with care."
+    ))
+  }
   estimable <- t(generalised_solve(x, complete))
   dimnames(estimable) <- list(colnames(complete), colnames(x))
   place <- lapply(split(seq_along(attr(x, "assign")), attr(x, "assign")), identity)

@@ -126,3 +126,24 @@ test_that("drop1() keeps the hierarchy of terms", {
   expect_error(drop1(fit, "alliance_within"), class = "hlm_error_formula")
   expect_equal(row.names(drop1(fit, ~session)), "session")
 })
+
+test_that("an empty cell is named, and the tests are still lmerTest's", {
+  skip_without_lme4()
+  data <- as.data.frame(nlme::Machines)
+  data$block <- factor(rep(1:3, length.out = nrow(data)))
+  data <- data[!(data$Machine == "B" & data$block == "2"), ]
+  formula <- score ~ Machine * block + (1 | Worker)
+  ours <- suppressWarnings(suppressMessages(hlm(formula, data)))
+  theirs <- lmer_tight(formula, data)
+  expect_message(type3 <- anova(ours), "MachineB:block2", class = "hlm_message_cells")
+  expect_equal(as.matrix(type3), as.matrix(suppressMessages(anova(theirs))), tolerance = 2e-3)
+  for (type in 1:2) expect_equal(as.matrix(anova(ours, type = type)), as.matrix(anova(theirs, type = type)), tolerance = 2e-3)
+})
+
+test_that("type III tests of a poly() by factor interaction do not need its variable (lmerTest's own columns)", {
+  skip_without_lme4()
+  data <- lme4::sleepstudy
+  data$group <- factor(rep(c("a", "b", "c"), each = 60))
+  formula <- Reaction ~ poly(Days, 2) * group + (1 | Subject)
+  expect_equal(as.matrix(anova(hlm(formula, data))), as.matrix(anova(lmer_tight(formula, data))), tolerance = 2e-3)
+})
