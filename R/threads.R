@@ -2,9 +2,9 @@
 #'
 #' Fits are the same bit for bit whatever the number of threads, and two or more threads only pay from about a million rows on.
 #'
-#' The number is `getOption("wbhlm.threads")` when that is set. Otherwise it is the number of processor cores that the R process may use, and never more
-#' than the limits that an administrator or a package check sets through the environment variables `OMP_THREAD_LIMIT` and
-#' `_R_CHECK_LIMIT_CORES_`. It is safe to fit models in forked processes (`parallel::mclapply()`): each
+#' The number is `getOption("wbhlm.threads")` when that is set. Otherwise it is the number of processor cores that the R
+#' process may use, and never more than the limits that an administrator or a package check sets through the environment
+#' variables `OMP_THREAD_LIMIT` and `_R_CHECK_LIMIT_CORES_`. It is safe to fit models in forked processes (`parallel::mclapply()`): each
 #' process has its own threads.
 #'
 #' @param threads `NULL` (the default) to use the option or the default above, or a whole number of at least 1.
