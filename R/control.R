@@ -8,7 +8,8 @@
 #' @param max_iter Largest number of iterations of the optimiser.
 #' @param tol The optimiser stops when the expected further decrease of the criterion (the Newton decrement, free of
 #'   the units of the data) is below `tol`.
-#' @param threads Number of threads; `NULL` (default) takes [hlm_threads()]. The result does not depend on it.
+#' @param threads Number of threads; with `NULL` (default) small fits use one and large ones [hlm_threads()]. The result does
+#'   not depend on it.
 #'
 #' @return A list of class `hlm_control`.
 #' @section Errors: `hlm_error_design` when an argument is out of its range.
@@ -45,7 +46,7 @@ hlm_control <- function(means = c("analysis", "available"),
   )
 }
 
-# The control of hlm() as the engine wants it: `start` is an argument of hlm(), the number of threads is decided now.
+# The control of hlm() as the engine wants it; `start` is an argument of hlm().
 resolve_control <- function(control, start) {
   if (!inherits(control, "hlm_control")) {
     abort_hlm("design", c(
@@ -59,9 +60,6 @@ resolve_control <- function(control, start) {
       abort_hlm("design", "{.arg start} must be a numeric vector {.field theta} without missing values.")
     }
     control$start <- as.double(start)
-  }
-  if (is.null(control$threads)) {
-    control$threads <- hlm_threads()
   }
   control
 }

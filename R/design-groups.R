@@ -61,6 +61,11 @@ compact_factor <- function(factor, rows = NULL) {
 combine_factors <- function(b, a) {
   n_a <- length(a$levels)
   n_b <- length(b$levels)
+  parent <- nested_parent(b, a)
+  if (!is.null(parent)) {
+    # ids that are not used again: every b already lies in one a, and b's order is the order of the combinations
+    return(list(codes = b$codes, levels = paste(b$levels, a$levels[parent], sep = ":")))
+  }
   if (as.double(n_a) * n_b < .Machine$integer.max) {
     key <- (b$codes - 1L) * n_a + a$codes
   } else {
@@ -95,7 +100,7 @@ eval_group <- function(expr, atoms) {
   if (head == ":") {
     return(combine_factors(eval_group(expr[[2L]], atoms), eval_group(expr[[3L]], atoms)))
   }
-  atoms[[deparse1(expr)]]
+  atoms[[expr_text(expr)]]
 }
 
 # Codes of new data in the levels of a fit: NA for levels that the fit does not know.
@@ -121,14 +126,18 @@ group_labels <- function(expr, columns, env) {
   as.character(plain_column(x))
 }
 
-# Is every level of `inner` within one level of `outer`?
-is_nested <- function(inner, outer) {
+# For each level of `inner` the level of `outer` it lies in, or NULL when one lies in several or a row lacks either.
+nested_parent <- function(inner, outer) {
   n <- length(inner$levels)
-  if (n < length(outer$levels)) {
-    return(FALSE)
+  if (n < length(outer$levels) || any_zero(inner$codes) || any_zero(outer$codes)) {
+    return(NULL)
   }
   # the last row of each level decides; any other row must agree with it
   parent <- integer(n)
   parent[inner$codes] <- outer$codes
-  identical(parent[inner$codes], outer$codes)
+  if (identical(parent[inner$codes], outer$codes)) parent else NULL
+}
+
+is_nested <- function(inner, outer) {
+  !is.null(nested_parent(inner, outer))
 }

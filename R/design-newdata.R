@@ -51,7 +51,7 @@ eval_new <- function(expr, rows) {
 
 eval_variable_in <- function(expr, columns, env) {
   tryCatch(eval(expr, columns, env), error = function(e) {
-    abort_hlm("data", c("{.code {deparse1(expr)}} could not be computed for {.arg newdata}: {conditionMessage(e)}"))
+    abort_hlm("data", c("{.code {expr_text(expr)}} could not be computed for {.arg newdata}: {conditionMessage(e)}"))
   })
 }
 

@@ -3,7 +3,7 @@
 # Returns list(design, blueprint, means, coefs).
 build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(), env = globalenv()) {
   made <- disaggregate_frame(spec, frame, control)
-  variables <- add_derived_variables(spec, frame, made$columns, env)
+  variables <- lapply(add_derived_variables(spec, frame, made$columns, env), plain_double)
   coding <- code_factors(variables, contrasts)
   blueprint <- new_blueprint(spec, frame, variables, coding, env)
   products <- new_products(spec, frame)
@@ -31,6 +31,11 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
     design = design, blueprint = blueprint, means = made$means,
     coefs = classify_coefs(spec, frame, coding, x)
   )
+}
+
+# Whole numbers become double once, not once for X and once for Z; a double vector stays as it is.
+plain_double <- function(x) {
+  if (is.integer(x) && !is.object(x) && is.null(dim(x))) as.double(x) else x
 }
 
 # Derived columns and variables computed from them, such as I(within(x)^2), over the analysed rows.
@@ -103,7 +108,7 @@ bar_columns <- function(spec, coding, products) {
   done <- list()
   for (i in seq_along(spec$bars)) {
     bar <- spec$bars[[i]]
-    key <- deparse1(bar$lhs)
+    key <- expr_text(bar$lhs)
     if (is.null(done[[key]])) {
       done[[key]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
     }
@@ -116,7 +121,7 @@ bar_columns <- function(spec, coding, products) {
 
 check_bar <- function(made, bar) {
   if (length(made$names) == 0L) {
-    abort_hlm("formula", "The random-effects term {.code ({deparse1(bar$lhs)} | {bar$name})} has no effect in it.")
+    abort_hlm("formula", "The random-effects term {.code ({expr_text(bar$lhs)} | {bar$name})} has no effect in it.")
   }
 }
 
@@ -129,7 +134,7 @@ order_double_bars <- function(bars, spec) {
     if (!bars[[i]]$double) {
       bar <- bars[[i]]
       bar$columns <- seq_along(bar$made$names)
-      bar$label <- paste(deparse1(spec$bars[[bar$bar]]$lhs), "|", bar$group)
+      bar$label <- paste(expr_text(spec$bars[[bar$bar]]$lhs), "|", bar$group)
       out <- c(out, list(bar))
       i <- i + 1L
       next
@@ -154,7 +159,7 @@ order_double_bars <- function(bars, spec) {
 
 # The pool of distinct columns, the constant excluded (index 0).
 pool_columns <- function(x, z) {
-  made <- c(list(x), unique(lapply(z, `[[`, "made")))
+  made <- c(list(x), lapply(z, `[[`, "made"))
   keys <- unlist(lapply(made, `[[`, "keys"))
   columns <- unlist(lapply(made, `[[`, "columns"), recursive = FALSE)
   first <- which(!duplicated(keys) & keys != "1")

@@ -116,9 +116,9 @@ data_frame_of <- function(spec, data, env) {
   frame <- list(raw = raw, n = .row_names_info(data, 2L))
   groups <- c(list(spec$id), lapply(spec_levels(spec), as.name))
   for (atom in unlist(lapply(groups, group_atoms))) {
-    frame$atoms[[deparse1(atom)]] <- group_factor(frame$raw[[deparse1(atom)]], deparse1(atom))
+    frame$atoms[[expr_text(atom)]] <- group_factor(frame$raw[[expr_text(atom)]], expr_text(atom))
   }
-  frame$id <- deparse1(spec$id)
+  frame$id <- expr_text(spec$id)
   frame$factors[[frame$id]] <- c(eval_group(spec$id, frame$atoms), list(name = frame$id, expr = spec$id))
   frame <- add_values(frame, spec, env)
   for (key in names(frame$values)) {

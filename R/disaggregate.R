@@ -225,7 +225,7 @@ check_made <- function(made, x, column, frame) {
   if (max(abs(made)) > tolerance * max(abs(x))) {
     return(invisible())
   }
-  name <- deparse1(column$expr)
+  name <- expr_text(column$expr)
   if (column$kind == "within") {
     abort_hlm("data", c(
       "{.var {name}} never varies within a {.var {frame$id}}: {.code within({name})} is zero in every row.",

@@ -54,7 +54,7 @@ split_bars <- function(expr) {
   if (head %in% c("|", "||")) {
     abort_hlm("formula", c(
       "Random-effects terms need parentheses.",
-      i = "Write {.code ({deparse1(expr)})}, or rather {.code predictors + (1 | patient)}."
+      i = "Write {.code ({expr_text(expr)})}, or rather {.code predictors + (1 | patient)}."
     ))
   }
   if (!head %in% c("+", "-") || length(expr) == 2L) {
@@ -63,7 +63,7 @@ split_bars <- function(expr) {
   left <- split_bars(expr[[2L]])
   right <- split_bars(expr[[3L]])
   if (head == "-" && length(right$bars) > 0L) {
-    abort_hlm("formula", "A random-effects term cannot be subtracted: {.code {deparse1(expr[[3L]])}}.")
+    abort_hlm("formula", "A random-effects term cannot be subtracted: {.code {expr_text(expr[[3L]])}}.")
   }
   list(fixed = join_sum(head, left$fixed, right$fixed), bars = c(left$bars, right$bars))
 }
@@ -78,6 +78,11 @@ join_sum <- function(head, left, right) {
   call(head, left, right)
 }
 
+# deparse1() with a short cut for the frequent case of a name
+expr_text <- function(expr) {
+  if (is.symbol(expr)) as.character(expr) else deparse1(expr)
+}
+
 call_head <- function(expr) {
   if (is.call(expr) && is.symbol(expr[[1L]])) as.character(expr[[1L]]) else ""
 }
@@ -86,7 +91,7 @@ check_no_bar <- function(fixed) {
   found <- find_calls(fixed, c("|", "||"), stop_at = c("I", "within", "between", "wb", "cx", "lagged"))
   if (length(found) > 0L) {
     abort_hlm("formula", c(
-      "A random-effects term must stand alone in the sum: {.code ({deparse1(found[[1L]])})}.",
+      "A random-effects term must stand alone in the sum: {.code ({expr_text(found[[1L]])})}.",
       i = "It cannot be part of an interaction or of a function."
     ))
   }

@@ -112,7 +112,7 @@ any_zero <- function(codes) {
 }
 
 value_label <- function(value) {
-  text <- deparse1(value$expr)
+  text <- expr_text(value$expr)
   if (value$lag == 0L) text else paste0("lagged(", text, if (value$lag != 1L) paste0(", ", value$lag), ")")
 }
 

@@ -129,7 +129,7 @@ eval_variable <- function(expr, columns, env) {
     return(columns[[as.character(expr)]])
   }
   tryCatch(eval(expr, columns, env), error = function(e) {
-    abort_hlm("data", c("{.code {deparse1(expr)}} could not be computed: {conditionMessage(e)}"))
+    abort_hlm("data", c("{.code {expr_text(expr)}} could not be computed: {conditionMessage(e)}"))
   })
 }
 
@@ -161,7 +161,7 @@ evaluate_atoms <- function(spec, frame, env) {
   groups <- c(lapply(spec$bars, `[[`, "group"), spec$id, lapply(spec_levels(spec), as.name))
   out <- list()
   for (atom in unlist(lapply(groups, group_atoms))) {
-    label <- deparse1(atom)
+    label <- expr_text(atom)
     if (is.null(out[[label]])) {
       value <- plain_column(eval_variable(atom, frame$raw, env))
       if (NROW(value) != frame$n) {
@@ -183,7 +183,7 @@ add_persons <- function(frame, spec) {
   }
   frame$factors <- factors
   expr <- person_expr(spec, factors)
-  frame$id <- if (!is.null(expr)) deparse1(expr)
+  frame$id <- if (!is.null(expr)) expr_text(expr)
   if (!is.null(expr) && is.null(factors[[frame$id]])) {
     frame$factors[[frame$id]] <- c(eval_group(expr, frame$atoms), list(name = frame$id, expr = expr))
   }
@@ -197,9 +197,9 @@ person_expr <- function(spec, factors) {
     n_levels <- vapply(factors, function(f) length(f$levels), 0L)
     return(factors[[which.max(n_levels)]]$expr)
   }
-  own <- deparse1(spec$id)
+  own <- expr_text(spec$id)
   nested <- Filter(function(f) {
-    call_head(f$expr) == ":" && deparse1(group_atoms(f$expr)[[1L]]) == own
+    call_head(f$expr) == ":" && expr_text(group_atoms(f$expr)[[1L]]) == own
   }, factors)
   if (is.symbol(spec$id) && length(nested) > 0L) nested[[1L]]$expr else spec$id
 }
@@ -218,7 +218,7 @@ add_values <- function(frame, spec, env) {
   }
   frame$values <- lapply(spec$values, function(value) {
     x <- plain_column(eval_variable(value$expr, frame$raw, env))
-    check_predictor(x, deparse1(value$expr), frame)
+    check_predictor(x, expr_text(value$expr), frame)
     x <- as.double(x)
     if (value$lag == 0L) {
       return(x)
@@ -248,7 +248,7 @@ check_lag <- function(found, value, spec, frame) {
   }
   unit <- if (inherits(frame$raw[[spec$time]], c("Date", "POSIXt", "difftime"))) " (counted in days)" else ""
   abort_hlm("data", c(
-    "No row has a value of {.var {deparse1(value$expr)}} at {.var {spec$time}} - {value$lag}{unit} for the same person.",
+    "No row has a value of {.var {expr_text(value$expr)}} at {.var {spec$time}} - {value$lag}{unit} for the same person.",
     i = "Lags go by time, not by row. Use session numbers as {.arg time}, or the {.arg n} that is one step of your time."
   ))
 }

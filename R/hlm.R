@@ -96,7 +96,7 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
   frame <- build_frame(spec, data, inputs, na.action, env, control$means)
   built <- build_design(spec, frame, contrasts, control, env)
   core <- engine_fit(built$design, REML, control)
-  extra <- list(weights_name = if (!is.null(inputs$weights)) deparse1(substitute(weights)))
+  extra <- list(weights_name = if (!is.null(inputs$weights)) expr_text(substitute(weights)))
   if (!is.null(inputs$offset)) extra$offset_expr <- substitute(offset)
   new_hlm(call, spec, frame, built, core, REML, control, contrasts, extra)
 }

@@ -36,7 +36,7 @@ check_no_request <- function(expr, where) {
   found <- find_calls(expr, request_heads)
   if (length(found) > 0L) {
     abort_hlm("formula", c(
-      "{.code {deparse1(found[[1L]])}} cannot stand in {where}.",
+      "{.code {expr_text(found[[1L]])}} cannot stand in {where}.",
       i = "It belongs among the predictors."
     ))
   }
@@ -45,7 +45,7 @@ check_no_request <- function(expr, where) {
 # One call -> list(head, expr, lag, degree, at, chain).
 parse_request <- function(call, env) {
   head <- call_head(call)
-  text <- deparse1(call)
+  text <- expr_text(call)
   args <- tryCatch(
     as.list(match.call(request_arguments[[head]], call))[-1L],
     error = function(e) {
@@ -89,7 +89,7 @@ parse_inner <- function(head, args, text, env) {
   nested <- find_calls(x, request_heads)
   if (length(nested) > 0L) {
     abort_hlm("formula", c(
-      "{.code {text}} is not defined: {.code {deparse1(nested[[1L]])}} stands inside {.fn {head}}.",
+      "{.code {text}} is not defined: {.code {expr_text(nested[[1L]])}} stands inside {.fn {head}}.",
       i = "Only {.fn lagged} may stand directly inside {.fn {head}}."
     ))
   }
@@ -151,7 +151,7 @@ parse_level <- function(value, text, env) {
 }
 
 add_request <- function(book, key, request) {
-  value_key <- paste(deparse1(request$expr), request$lag)
+  value_key <- paste(expr_text(request$expr), request$lag)
   label <- request_label(request$expr, request$lag)
   book$values[[value_key]] <- list(label = label, expr = request$expr, lag = request$lag)
   kinds <- switch(request$head,
@@ -209,7 +209,7 @@ request_columns <- function(request, kind, label, value_key) {
 # Plain names stay as they are, whatever their alphabet; of an expression only letters, digits, `_` and `.` remain:
 # within(log(x)) is called log_x_within.
 request_label <- function(expr, lag) {
-  label <- if (is.symbol(expr)) as.character(expr) else clean_name(deparse1(expr))
+  label <- if (is.symbol(expr)) as.character(expr) else clean_name(expr_text(expr))
   if (lag == 0L) {
     return(label)
   }
@@ -223,6 +223,9 @@ clean_name <- function(text) {
 # Two ways of splitting the same variable in one formula: the detrended one says so in its name.
 name_columns <- function(book) {
   names <- vapply(book$columns, `[[`, "", "name")
+  if (!anyDuplicated(names)) {
+    return(book)
+  }
   degree <- vapply(book$columns, `[[`, 0L, "degree")
   at <- vapply(book$columns, `[[`, 0, "at")
   twice <- names %in% names[duplicated(names)] & degree > 0L
@@ -252,13 +255,13 @@ rewrite_requests <- function(expr, requests, inside_function = FALSE) {
     return(expr)
   }
   if (call_head(expr) %in% request_heads) {
-    parts <- requests$replacements[[deparse1(expr)]]
+    parts <- requests$replacements[[expr_text(expr)]]
     parts <- lapply(parts, function(part) {
       if (is.character(part)) as.name(requests$columns[[part]]$name) else part
     })
     if (length(parts) > 1L && inside_function) {
       abort_hlm("formula", c(
-        "{.code {deparse1(expr)}} stands for several columns and cannot be an argument of a function.",
+        "{.code {expr_text(expr)}} stands for several columns and cannot be an argument of a function.",
         i = "Use {.fn within} or {.fn between} there."
       ))
     }

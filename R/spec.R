@@ -12,7 +12,7 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
   bars <- lapply(parts$bars, function(bar) {
     bar$lhs <- rewrite_requests(bar$lhs, requests)
     bar$terms <- parse_terms(call("~", bar$lhs), home)
-    bar$name <- deparse1(bar$group)
+    bar$name <- expr_text(bar$group)
     bar
   })
   spec <- list(
@@ -94,7 +94,7 @@ derived_names <- function(spec) {
 
 #' @export
 print.hlm_spec <- function(x, ...) {
-  cat("Model: ", deparse1(x$formula), "\n", sep = "")
+  cat("Model: ", expr_text(x$formula), "\n", sep = "")
   if (length(x$columns) > 0L) {
     cat("Terms made from the data:\n")
     for (column in x$columns) {
@@ -113,5 +113,5 @@ describe_column <- function(column) {
   if (column$kind != "lag" && column$degree > 0L) {
     what <- sub("mean", "trend", what)
   }
-  paste(what, deparse1(column$expr))
+  paste(what, expr_text(column$expr))
 }

@@ -1,0 +1,59 @@
+fixed_text <- function(formula, ...) {
+  deparse1(parse_formula(formula, ...)$fixed)
+}
+
+test_that("terms are rewritten to the names of their columns", {
+  expect_equal(fixed_text(y ~ wb(x) + (1 | g)), "(x_within + x_between)")
+  expect_equal(fixed_text(y ~ wb(x) * arm + (1 | g)), "(x_within + x_between) * arm")
+  expect_equal(fixed_text(y ~ cx(x) + (1 | g)), "(x + x_between)")
+  expect_equal(fixed_text(y ~ within(x):between(w) + (1 | g)), "x_within:w_between")
+  expect_equal(fixed_text(y ~ between(x, level = "th") + (1 | g)), "(x_between + x_between_th)")
+  expect_equal(fixed_text(y ~ between(x, level = th) + (1 | g)), "(x_between + x_between_th)")
+  expect_equal(
+    fixed_text(y ~ wb(x, level = c("th", "clinic")) + (1 | g)),
+    "(x_within + x_between + x_between_th + x_between_clinic)"
+  )
+  expect_equal(fixed_text(y ~ lagged(x) + lagged(x, 2) + (1 | g), time = "t"), "x_lag1 + x_lag2")
+  expect_equal(fixed_text(y ~ within(lagged(x)) + (1 | g), time = "t"), "x_lag1_within")
+  expect_equal(fixed_text(y ~ I(within(x)^2) + (1 | g)), "I(x_within^2)")
+})
+
+test_that("the rewritten formula is an ordinary terms object with real interactions", {
+  tt <- parse_formula(y ~ wb(x) * arm + (1 | g))$terms$object
+  expect_s3_class(tt, "terms")
+  expect_equal(
+    attr(tt, "term.labels"), c("x_within", "x_between", "arm", "x_within:arm", "x_between:arm")
+  )
+})
+
+test_that("terms work in random parts, too", {
+  spec <- parse_formula(y ~ x + (1 + within(x) | a / b))
+  expect_equal(vapply(spec$bars, function(b) deparse1(b$lhs), ""), rep("1 + x_within", 2))
+  expect_equal(vapply(spec$bars, `[[`, "", "name"), c("b:a", "a"))
+})
+
+test_that("base::within() keeps working", {
+  expect_equal(within(data.frame(a = 1), b <- a + 1)$b, 2)
+  expect_false("within" %in% getNamespaceExports("wbhlm"))
+  expect_false("between" %in% getNamespaceExports("wbhlm"))
+})
+
+test_that("a made column may not meet a raw column of that name", {
+  expect_error(parse_formula(y ~ within(x) + x_within + (1 | g)), class = "hlm_error_formula")
+})
+
+test_that("time is asked for where it matters", {
+  expect_error(parse_formula(y ~ lagged(x) + (1 | g)), "time = session", class = "hlm_error_formula")
+  expect_error(parse_formula(y ~ within(x, detrend = TRUE) + (1 | g)), class = "hlm_error_formula")
+  expect_s3_class(parse_formula(y ~ within(x) + (1 | g)), "hlm_spec")
+})
+
+test_that("a spec holds no environment of a function", {
+  spec <- local(parse_formula(y ~ wb(x) + (1 | g)))
+  expect_identical(environment(spec$formula), clean_env(environment()))
+  expect_identical(attr(spec$terms$object, ".Environment"), environment(spec$formula))
+})
+
+test_that("a spec prints what the columns are", {
+  expect_snapshot(print(parse_formula(y ~ wb(x, level = "therapist") + lagged(w) + (1 | g), time = "t")))
+})
