@@ -1,0 +1,131 @@
+//! The design list of R (design/0001-contract.md) as a core design that borrows R's vectors, and results as R lists.
+
+use extendr_api::prelude::*;
+use std::collections::HashMap;
+use wbhlm_core::covariance;
+use wbhlm_core::design::{Design, Grouping, Term};
+use wbhlm_core::error::CoreError;
+
+/// Keeps the R vectors of a design alive while the core reads them.
+pub struct DesignSource {
+    y: Robj,
+    offset: Option<Robj>,
+    weights: Option<Robj>,
+    columns: Vec<Robj>,
+    x: Vec<usize>,
+    groups: Vec<(Robj, usize)>,
+    terms: Vec<Term>,
+}
+
+fn wrong(what: &str) -> CoreError {
+    CoreError::Design { what: what.to_string() }
+}
+
+/// The elements of an R list by name.
+pub fn named(list: &Robj, what: &str) -> Result<HashMap<String, Robj>, CoreError> {
+    let list = list.as_list().ok_or_else(|| wrong(&format!("{what} must be a list")))?;
+    Ok(list.iter().map(|(name, value)| (name.to_string(), value)).collect())
+}
+
+fn items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
+    let list = list.and_then(Robj::as_list).ok_or_else(|| wrong(&format!("{what} must be a list")))?;
+    Ok(list.values().collect())
+}
+
+fn present(value: Option<&Robj>) -> Option<Robj> {
+    value.filter(|v| !v.is_null()).cloned()
+}
+
+/// Non-negative integers (integer or double vector).
+fn indices(value: Option<&Robj>, what: &str) -> Result<Vec<usize>, CoreError> {
+    let value = value.ok_or_else(|| wrong(&format!("{what} is missing")))?;
+    if let Some(values) = value.as_integer_slice() {
+        return values.iter().map(|&v| usize::try_from(v).map_err(|_| wrong(&format!("{what} is negative")))).collect();
+    }
+    let values = value.as_real_slice().ok_or_else(|| wrong(&format!("{what} must be whole numbers")))?;
+    values.iter().map(|&v| if v >= 0.0 && v.fract() == 0.0 { Ok(v as usize) } else { Err(wrong(&format!("{what} must be whole numbers"))) }).collect()
+}
+
+fn doubles<'r>(value: &'r Robj, what: &str) -> Result<&'r [f64], CoreError> {
+    value.as_real_slice().ok_or_else(|| wrong(&format!("{what} must be double")))
+}
+
+impl DesignSource {
+    /// Reads the list; nothing is copied but indices.
+    pub fn new(design: &Robj) -> Result<Self, CoreError> {
+        let fields = named(design, "the design")?;
+        let mut groups = Vec::new();
+        for group in items(fields.get("groups"), "groups")? {
+            let group = named(&group, "a group")?;
+            let codes = group.get("codes").cloned().ok_or_else(|| wrong("a group has no codes"))?;
+            let levels = group.get("levels").map(Robj::len).ok_or_else(|| wrong("a group has no levels"))?;
+            groups.push((codes, levels));
+        }
+        let mut terms = Vec::new();
+        for term in items(fields.get("terms"), "terms")? {
+            let term = named(&term, "a term")?;
+            let group = indices(term.get("group"), "a term's group")?;
+            let group = group.first().and_then(|g| g.checked_sub(1)).ok_or_else(|| wrong("a term's group must be 1 or more"))?;
+            let name = term.get("structure").and_then(Robj::as_str).ok_or_else(|| wrong("a term has no structure"))?;
+            terms.push(Term { group, columns: indices(term.get("columns"), "a term's columns")?, structure: covariance::structure(name)? });
+        }
+        Ok(DesignSource {
+            y: fields.get("y").cloned().ok_or_else(|| wrong("y is missing"))?,
+            offset: present(fields.get("offset")),
+            weights: present(fields.get("weights")),
+            columns: items(fields.get("columns"), "columns")?,
+            x: indices(fields.get("x"), "x")?,
+            groups,
+            terms,
+        })
+    }
+
+    /// The design as the core sees it.
+    pub fn design(&self) -> Result<Design<'_>, CoreError> {
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            columns.push(doubles(column, "a column")?);
+        }
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for (codes, n_levels) in &self.groups {
+            let codes = codes.as_integer_slice().ok_or_else(|| wrong("group codes must be integer"))?;
+            groups.push(Grouping { codes, n_levels: *n_levels });
+        }
+        Ok(Design {
+            y: doubles(&self.y, "y")?,
+            offset: self.offset.as_ref().map(|o| doubles(o, "the offset")).transpose()?,
+            weights: self.weights.as_ref().map(|w| doubles(w, "the weights")).transpose()?,
+            columns,
+            x: self.x.clone(),
+            groups,
+            terms: self.terms.clone(),
+        })
+    }
+}
+
+/// A logical, with a name for the error.
+pub fn flag(value: &Robj, what: &str) -> Result<bool, CoreError> {
+    value.as_bool().ok_or_else(|| wrong(&format!("{what} must be TRUE or FALSE")))
+}
+
+/// A double vector as numbers.
+pub fn numbers(value: &Robj, what: &str) -> Result<Vec<f64>, CoreError> {
+    doubles(value, what).map(<[f64]>::to_vec)
+}
+
+/// A count of at least one.
+pub fn count(value: Option<&Robj>, default: usize, what: &str) -> Result<usize, CoreError> {
+    match present(value) {
+        None => Ok(default),
+        Some(value) => indices(Some(&value), what)?.first().copied().filter(|&v| v > 0).ok_or_else(|| wrong(&format!("{what} must be positive"))),
+    }
+}
+
+/// Rows × columns, row-major, as R's column-major order.
+pub fn column_major(rows: usize, columns: usize, values: &[f64]) -> Vec<f64> {
+    let mut out = Vec::with_capacity(values.len());
+    for j in 0..columns {
+        out.extend((0..rows).map(|i| values[i * columns + j]));
+    }
+    out
+}

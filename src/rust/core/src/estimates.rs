@@ -1,0 +1,211 @@
+//! Estimates in the user's units, from a point in the internal basis.
+
+use crate::error::Result;
+use crate::fit::Prepared;
+use crate::linalg::small;
+use crate::objective::profile::{sandwich, Point, Profile};
+use crate::objective::{Coordinate, Order};
+
+/// A component of the covariance matrix that lies on the boundary of the parameter space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundaryComponent {
+    /// Term of the design (0-based).
+    pub term: usize,
+    /// Column of the term whose variance is zero; `None` when the matrix is singular otherwise (a correlation of ±1).
+    pub column: Option<usize>,
+    /// Smallest eigenvalue of the criterion's gradient in the directions closed by the boundary (internal basis): not negative at an
+    /// optimum.
+    pub one_sided_gradient: f64,
+}
+
+/// Everything estimated at one theta.
+#[derive(Debug, Clone)]
+pub struct Estimates {
+    /// Fixed effects (kept columns).
+    pub beta: Vec<f64>,
+    /// σ²(X'V⁻¹X)⁻¹, p × p.
+    pub vcov: Vec<f64>,
+    /// Residual SD.
+    pub sigma: f64,
+    /// Covariance parameters: Λ relative to σ.
+    pub theta: Vec<f64>,
+    /// -2 log (restricted) likelihood.
+    pub criterion: f64,
+    /// Gradient of the criterion in theta (user's units).
+    pub gradient: Vec<f64>,
+    /// log|V/σ²|, prior weights included.
+    pub log_det_v: f64,
+    /// log|X'V⁻¹X σ²|.
+    pub log_det_x: f64,
+    /// Penalised weighted residual sum of squares.
+    pub r2: f64,
+    /// n - p (REML) or n.
+    pub nu: f64,
+    /// Conditional modes per block: levels × q, row-major.
+    pub modes: Vec<Vec<f64>>,
+    /// What lies on the boundary.
+    pub boundary: Vec<BoundaryComponent>,
+}
+
+/// What a change of units adds to the criterion: log|X'X| and ν log y².
+fn criterion_shift(prepared: &Prepared, nu: f64) -> f64 {
+    log_det_x_shift(prepared) * f64::from(u8::from(prepared.reml)) + 2.0 * nu * prepared.basis.y.1.ln()
+}
+
+fn log_det_x_shift(prepared: &Prepared) -> f64 {
+    prepared.basis.x.iter().map(|&c| 2.0 * prepared.basis.columns[c].scale.ln()).sum()
+}
+
+/// Estimates at a point that carries at least the gradient.
+///
+/// # Errors
+/// Those of the objective.
+pub fn at(prepared: &Prepared, profile: &Profile, point: &Point) -> Result<Estimates> {
+    let (basis, pieces) = (&prepared.basis, &point.pieces);
+    let p = basis.x.len();
+    let (y_location, y_scale) = basis.y;
+    let sigma = y_scale * (pieces.r2 / profile.nu).sqrt();
+    let map = basis.beta_map();
+    let mut beta: Vec<f64> = small::product(p, p, 1, &map, &pieces.beta).iter().map(|b| y_scale * b).collect();
+    if let Some(i) = basis.intercept {
+        beta[i] += y_location;
+    }
+    let mut vcov = sandwich(p, p, &small::transpose(p, p, &map), &pieces.xx_inverse);
+    vcov.iter_mut().for_each(|v| *v *= sigma * sigma);
+    small::symmetrize(p, &mut vcov);
+    let theta = profile.parameters.convert(basis, &point.theta, false);
+    let log_det_x = if p == 0 { 0.0 } else { small::spd_inverse(p, &pieces.xx_inverse).map_or(f64::NAN, |(_, d)| -d) };
+    Ok(Estimates {
+        gradient: derivatives(prepared, profile, &theta, point)?.1,
+        beta,
+        vcov,
+        sigma,
+        theta,
+        criterion: point.value + criterion_shift(prepared, profile.nu),
+        log_det_v: pieces.log_det_v,
+        log_det_x: log_det_x + log_det_x_shift(prepared),
+        r2: pieces.r2 * y_scale * y_scale,
+        nu: profile.nu,
+        modes: modes(prepared, profile, &point.theta)?,
+        boundary: boundary(profile, point),
+    })
+}
+
+fn modes(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Vec<f64>>> {
+    let mut modes = profile.objective.modes(&profile.parameters.psi(theta))?;
+    for (block, values) in prepared.basis.blocks.iter().zip(&mut modes) {
+        let q = block.columns.len();
+        for node in values.chunks_exact_mut(q) {
+            let mapped = small::product(q, q, 1, &block.back, node);
+            node.iter_mut().zip(mapped).for_each(|(v, m)| *v = prepared.basis.y.1 * m);
+        }
+    }
+    Ok(modes)
+}
+
+/// See [`Prepared::conditional_covariances`].
+///
+/// # Errors
+/// Those of the objective.
+pub fn conditional_covariances(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Vec<f64>>> {
+    let psi = profile.parameters.psi(theta);
+    let r2 = profile.objective.evaluate(&psi, Order::Value)?.r2;
+    let variance = prepared.basis.y.1.powi(2) * r2 / profile.nu;
+    let mut out = profile.objective.conditional_covariances(&psi)?;
+    for (block, values) in prepared.basis.blocks.iter().zip(&mut out) {
+        let q = block.columns.len();
+        let back = small::transpose(q, q, &block.back);
+        for node in values.chunks_exact_mut(q * q) {
+            let mapped = sandwich(q, q, &back, node);
+            node.iter_mut().zip(mapped).for_each(|(v, m)| *v = variance * m);
+        }
+    }
+    Ok(out)
+}
+
+/// The linear map from the coordinates of Ψ in the user's units to those in the internal basis (Ψ* = FΨF'): m × m.
+pub fn psi_map(prepared: &Prepared, coordinates: &[Coordinate]) -> Vec<f64> {
+    let m = coordinates.len();
+    let mut map = vec![0.0; m * m];
+    for (row, inside) in coordinates.iter().enumerate() {
+        let block = &prepared.basis.blocks[inside.block];
+        let q = block.columns.len();
+        for (column, user) in coordinates.iter().enumerate().filter(|(_, c)| c.block == inside.block) {
+            map[row * m + column] =
+                user.positions().map(|(a, b)| block.forward[inside.a * q + a] * block.forward[inside.b * q + b]).sum();
+        }
+    }
+    map
+}
+
+/// Criterion, gradient and Hessian (empty where the point lacks it) in theta of the user's units.
+///
+/// # Errors
+/// None at present; kept for objectives that differentiate numerically.
+pub fn derivatives(prepared: &Prepared, profile: &Profile, theta: &[f64], point: &Point) -> Result<(f64, Vec<f64>, Vec<f64>)> {
+    let value = point.value + criterion_shift(prepared, profile.nu);
+    if point.psi_gradient.is_empty() {
+        return Ok((value, Vec::new(), Vec::new()));
+    }
+    let coordinates = profile.objective.coordinates();
+    let (m, k) = (coordinates.len(), profile.parameters.n_theta);
+    let map = psi_map(prepared, coordinates);
+    let psi_gradient = small::product(1, m, m, &point.psi_gradient, &map);
+    let jacobian = profile.parameters.jacobian(theta, coordinates);
+    let gradient = small::product(1, m, k, &psi_gradient, &jacobian);
+    let mut hessian = Vec::new();
+    if !point.hessian.is_empty() {
+        let in_psi = sandwich(m, m, &map, &profile.psi_hessian(&point.pieces));
+        hessian = sandwich(m, k, &jacobian, &in_psi);
+        let curvature = profile.parameters.curvature(theta, coordinates, &psi_gradient);
+        hessian.iter_mut().zip(&curvature).for_each(|(h, c)| *h += c);
+        small::symmetrize(k, &mut hessian);
+    }
+    Ok((value, gradient, hessian))
+}
+
+/// Terms whose covariance matrix is singular, with the one-sided gradient into the interior.
+fn boundary(profile: &Profile, point: &Point) -> Vec<BoundaryComponent> {
+    let coordinates = profile.objective.coordinates();
+    let mut out = Vec::new();
+    for ((index, term), lambda) in profile.parameters.terms.iter().enumerate().zip(profile.parameters.lambdas(&point.theta)) {
+        let q = term.q;
+        // gradient as a symmetric matrix: a coordinate off the diagonal moves two entries
+        let mut g = vec![0.0; q * q];
+        for (c, value) in coordinates.iter().zip(&point.psi_gradient) {
+            let inside = |k: usize| k >= term.start && k < term.start + q;
+            if c.block == term.block && inside(c.a) && inside(c.b) {
+                let (a, b) = (c.a - term.start, c.b - term.start);
+                let share = if a == b { *value } else { 0.5 * value };
+                g[a * q + b] = share;
+                g[b * q + a] = share;
+            }
+        }
+        for a in 0..q {
+            if lambda[a * q + a] != 0.0 {
+                continue;
+            }
+            let empty = (0..q).all(|b| lambda[a * q + b] == 0.0);
+            // null direction of Ψ that has 1 at a: v'Λ = 0, solved from the pivots before a
+            let v = null_direction(q, &lambda, a);
+            let gv = small::product(q, q, 1, &g, &v);
+            let one_sided_gradient = small::dot(&v, &gv) / small::dot(&v, &v);
+            out.push(BoundaryComponent { term: index, column: empty.then_some(a), one_sided_gradient });
+        }
+    }
+    out
+}
+
+/// v with v_a = 1, v_j = 0 for j > a and v'Λ = 0, for a zero pivot a of a canonical lower-triangular Λ.
+fn null_direction(q: usize, lambda: &[f64], a: usize) -> Vec<f64> {
+    let mut v = vec![0.0; q];
+    v[a] = 1.0;
+    for j in (0..a).rev() {
+        let pivot = lambda[j * q + j];
+        if pivot != 0.0 {
+            let known: f64 = (j + 1..=a).map(|i| v[i] * lambda[i * q + j]).sum();
+            v[j] = -known / pivot;
+        }
+    }
+    v
+}

@@ -1,0 +1,3 @@
+//! Inference from exact derivatives of the criterion.
+
+pub mod satterthwaite;

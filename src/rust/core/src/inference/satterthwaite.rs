@@ -1,0 +1,107 @@
+//! Satterthwaite's method for fixed effects (Giesbrecht & Burns 1985; Kuznetsova et al. 2017), from exact derivatives.
+
+use crate::error::Result;
+use crate::estimates;
+use crate::fit::Prepared;
+use crate::linalg::{dense, small};
+use crate::objective::profile::{sandwich, Profile};
+use crate::objective::Order;
+
+/// Eigenvalues of the Hessian below this are directions without information (lmerTest's tolerance).
+const TOLERANCE: f64 = 1e-8;
+
+/// Asymptotic covariance of (theta, σ) and the derivatives of the fixed effects' covariance, in the user's units.
+#[derive(Debug, Clone)]
+pub struct Satterthwaite {
+    /// 2 H⁻¹ for (theta, σ), (m + 1) × (m + 1); directions of zero curvature are left out, as lmerTest does.
+    pub vcov_varpar: Vec<f64>,
+    /// ∂ vcov(β) / ∂(theta_k, σ): m + 1 matrices, p × p.
+    pub jacobian: Vec<Vec<f64>>,
+    /// Hessian of the criterion (not profiled over σ) in (theta, σ).
+    pub hessian: Vec<f64>,
+}
+
+/// Computes it at theta (`theta` user's units, `inside` internal basis).
+///
+/// # Errors
+/// Those of the objective.
+pub fn at(prepared: &Prepared, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Satterthwaite> {
+    let coordinates = profile.objective.coordinates();
+    let (m, k) = (coordinates.len(), profile.parameters.n_theta);
+    let pieces = profile.at(inside, Order::Exact)?.pieces;
+    let y_scale = prepared.basis.y.1;
+    let s2 = pieces.r2 / profile.nu;
+    let sigma = y_scale * s2.sqrt();
+    let map = estimates::psi_map(prepared, coordinates);
+    let jacobian = profile.parameters.jacobian(theta, coordinates);
+    let to_theta = small::product(m, m, k, &map, &jacobian);
+    // criterion(theta, σ) = log_det + r²/σ² + ν log σ²; derivatives at σ² = r²/ν
+    let log_det_hessian = pieces.log_det_hessian.clone().unwrap_or_else(|| vec![0.0; m * m]);
+    let in_psi: Vec<f64> = log_det_hessian.iter().zip(&pieces.r2_hessian).map(|(l, r)| l + r / s2).collect();
+    let psi_gradient: Vec<f64> = pieces.log_det_gradient.iter().zip(&pieces.r2_gradient).map(|(l, r)| l + r / s2).collect();
+    let theta_hessian = {
+        let mut h = sandwich(m, k, &to_theta, &in_psi);
+        let user_gradient = small::product(1, m, m, &psi_gradient, &map);
+        let curvature = profile.parameters.curvature(theta, coordinates, &user_gradient);
+        h.iter_mut().zip(&curvature).for_each(|(h, c)| *h += c);
+        h
+    };
+    let r2_theta = small::product(1, m, k, &pieces.r2_gradient, &to_theta);
+    let dim = k + 1;
+    let mut hessian = vec![0.0; dim * dim];
+    for i in 0..k {
+        hessian[i * dim..i * dim + k].copy_from_slice(&theta_hessian[i * k..(i + 1) * k]);
+        // ∂²/∂theta∂σ = -2 r²_θ/σ³, with r² in units of y²
+        let mixed = -2.0 * r2_theta[i] / (s2 * sigma);
+        hessian[i * dim + k] = mixed;
+        hessian[k * dim + i] = mixed;
+    }
+    hessian[k * dim + k] = 4.0 * profile.nu / (sigma * sigma);
+    small::symmetrize(dim, &mut hessian);
+    let vcov_varpar = twice_inverse(dim, &hessian)?;
+    Ok(Satterthwaite { vcov_varpar, jacobian: vcov_jacobian(prepared, &pieces, &to_theta, m, k, sigma), hessian })
+}
+
+/// 2 × the inverse over the eigenvectors of positive curvature.
+fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
+    // balanced first: theta and σ may differ by many orders of magnitude, and the tolerance is relative to 1
+    let scale: Vec<f64> = (0..dim).map(|i| hessian[i * dim + i].abs().sqrt()).map(|d| if d > 0.0 { d } else { 1.0 }).collect();
+    let balanced: Vec<f64> = (0..dim * dim).map(|e| hessian[e] / (scale[e / dim] * scale[e % dim])).collect();
+    let (values, vectors) = dense::symmetric_eigen(dim, &balanced)?;
+    let mut out = vec![0.0; dim * dim];
+    for (c, &value) in values.iter().enumerate().filter(|(_, &v)| v > TOLERANCE) {
+        for i in 0..dim {
+            for j in 0..dim {
+                out[i * dim + j] += 2.0 * vectors[i * dim + c] * vectors[j * dim + c] / (value * scale[i] * scale[j]);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// ∂/∂theta_k of σ²C⁻¹ is -σ²C⁻¹C_kC⁻¹; ∂/∂σ is 2σC⁻¹.
+fn vcov_jacobian(
+    prepared: &Prepared, pieces: &crate::objective::Pieces, to_theta: &[f64], m: usize, k: usize, sigma: f64,
+) -> Vec<Vec<f64>> {
+    let p = prepared.basis.x.len();
+    let map = small::transpose(p, p, &prepared.basis.beta_map());
+    let user = |matrix: &[f64], factor: f64| -> Vec<f64> {
+        let mut out = sandwich(p, p, &map, matrix);
+        out.iter_mut().for_each(|v| *v *= factor);
+        small::symmetrize(p, &mut out);
+        out
+    };
+    let by_coordinate: Vec<Vec<f64>> =
+        pieces.xx_gradient.iter().map(|c| user(&sandwich(p, p, &pieces.xx_inverse, c), -sigma * sigma)).collect();
+    let mut jacobian: Vec<Vec<f64>> = (0..k)
+        .map(|t| {
+            let mut out = vec![0.0; p * p];
+            for c in 0..m {
+                out.iter_mut().zip(&by_coordinate[c]).for_each(|(o, v)| *o += to_theta[c * k + t] * v);
+            }
+            out
+        })
+        .collect();
+    jacobian.push(user(&pieces.xx_inverse, 2.0 * sigma));
+    jacobian
+}

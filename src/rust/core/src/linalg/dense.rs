@@ -1,0 +1,43 @@
+//! Dense symmetric linear algebra through faer.
+
+use faer::linalg::solvers::Solve;
+use faer::{Mat, MatRef, Side};
+
+use crate::error::{CoreError, Result};
+
+/// Eigenvalues (ascending) and eigenvectors (columns of a row-major n × n matrix) of a symmetric matrix.
+///
+/// # Errors
+/// [`CoreError::Numerical`] when the iteration does not converge (values that are not finite).
+pub fn symmetric_eigen(n: usize, a: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+    let failed = || CoreError::Numerical { what: "an eigenvalue decomposition did not converge".into() };
+    if n == 1 {
+        return if a[0].is_finite() { Ok((vec![a[0]], vec![1.0])) } else { Err(failed()) };
+    }
+    if a.iter().any(|v| !v.is_finite()) {
+        return Err(failed());
+    }
+    let eigen = Mat::from_fn(n, n, |i, j| a[i * n + j]).self_adjoint_eigen(Side::Lower).map_err(|_| failed())?;
+    let values = (0..n).map(|i| eigen.S()[i]).collect();
+    let vectors = (0..n * n).map(|k| eigen.U()[(k / n, k % n)]).collect();
+    Ok((values, vectors))
+}
+
+/// Cholesky factor of a symmetric positive definite matrix (its lower triangle is read).
+///
+/// # Errors
+/// [`CoreError::Numerical`] when it is not positive definite.
+pub fn cholesky(a: MatRef<'_, f64>) -> Result<faer::linalg::solvers::Llt<f64>> {
+    a.llt(Side::Lower).map_err(|_| CoreError::Numerical { what: "a covariance matrix is not positive definite".into() })
+}
+
+/// log-determinant from a Cholesky factor.
+pub fn log_det(llt: &faer::linalg::solvers::Llt<f64>) -> f64 {
+    let l = llt.L();
+    2.0 * (0..l.nrows()).map(|i| l[(i, i)].ln()).sum::<f64>()
+}
+
+/// A⁻¹B from a Cholesky factor of A.
+pub fn solve(llt: &faer::linalg::solvers::Llt<f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    llt.solve(b)
+}

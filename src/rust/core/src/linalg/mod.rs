@@ -1,0 +1,5 @@
+//! Small dense kernels (blocks of a few columns) and wrappers around faer for everything larger.
+
+pub mod dense;
+pub mod small;
+pub mod sum;

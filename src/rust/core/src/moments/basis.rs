@@ -1,0 +1,215 @@
+//! Internal basis: columns are centred and scaled before any cross-product is taken.
+//!
+//! Cross-products of uncentred columns lose digits (time stamps of 1e6 cost whole deviance units), so X columns are centred
+//! when X holds the constant, Z columns when their term holds it and its structure allows (TΨT' again of the structure), and
+//! everything is scaled. The maps back to the user's units are kept here and nowhere else.
+
+use crate::design::Design;
+use crate::linalg::small;
+
+/// A distinct column of the internal basis: (pool[column] - location) / scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BasisColumn {
+    /// Pool index; 0 is the constant.
+    pub pool: usize,
+    /// Subtracted first.
+    pub location: f64,
+    /// Divided by second.
+    pub scale: f64,
+}
+
+/// All random-effect columns of one grouping factor: its terms side by side.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Index into the design's groups.
+    pub group: usize,
+    /// Terms of the design on this factor, with the first of their columns in the block.
+    pub terms: Vec<(usize, usize)>,
+    /// Basis columns of the block, q of them.
+    pub columns: Vec<usize>,
+    /// T (q × q): b in the user's units (of y's scale) = T b in the internal basis.
+    pub back: Vec<f64>,
+    /// T^{-1}.
+    pub forward: Vec<f64>,
+}
+
+/// The internal basis of a design.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// Distinct internal columns.
+    pub columns: Vec<BasisColumn>,
+    /// Basis column of each fixed-effect column.
+    pub x: Vec<usize>,
+    /// Whether X holds the constant (then X and y are centred); its position in X.
+    pub intercept: Option<usize>,
+    /// Location and scale of y - offset.
+    pub y: (f64, f64),
+    /// One block per grouping factor used, in the order of the design's groups.
+    pub blocks: Vec<Block>,
+}
+
+impl Basis {
+    /// Chooses locations and scales.
+    pub fn new(design: &Design) -> Self {
+        let spread: Vec<Spread> = design.columns.iter().map(|c| Spread::of(c, None)).collect();
+        let intercept = design.x.iter().position(|&k| k == 0);
+        let mut basis = Basis { columns: Vec::new(), x: Vec::new(), intercept, y: (0.0, 1.0), blocks: Vec::new() };
+        for &k in &design.x {
+            let column = scaled(k, &spread, intercept.is_some());
+            let index = basis.intern(column);
+            basis.x.push(index);
+        }
+        let y = Spread::of(design.y, design.offset);
+        basis.y = if intercept.is_some() { (y.mean, y.sd()) } else { (0.0, y.rms()) };
+        for group in 0..design.groups.len() {
+            if design.terms.iter().any(|t| t.group == group) {
+                let block = basis.block(design, group, &spread);
+                basis.blocks.push(block);
+            }
+        }
+        basis
+    }
+
+    fn block(&mut self, design: &Design, group: usize, spread: &[Spread]) -> Block {
+        let mut block = Block { group, terms: Vec::new(), columns: Vec::new(), back: Vec::new(), forward: Vec::new() };
+        let mut maps = Vec::new();
+        for (t, term) in design.terms.iter().enumerate().filter(|(_, t)| t.group == group) {
+            block.terms.push((t, block.columns.len()));
+            let constant = term.columns.iter().position(|&k| k == 0);
+            let centre = constant.filter(|_| term.structure.closed_under_linear_maps());
+            for &k in &term.columns {
+                let column = scaled(k, spread, centre.is_some());
+                block.columns.push(self.intern(column));
+            }
+            maps.push((term.columns.len(), centre));
+        }
+        let q = block.columns.len();
+        block.back = vec![0.0; q * q];
+        block.forward = vec![0.0; q * q];
+        let mut start = 0;
+        for (width, centre) in maps {
+            for a in start..start + width {
+                let BasisColumn { location, scale, .. } = self.columns[block.columns[a]];
+                block.back[a * q + a] = 1.0 / scale;
+                block.forward[a * q + a] = scale;
+                if let Some(c) = centre.map(|c| start + c).filter(|&c| c != a) {
+                    block.back[c * q + a] = -location / scale;
+                    block.forward[c * q + a] = location;
+                }
+            }
+            start += width;
+        }
+        block
+    }
+
+    fn intern(&mut self, column: BasisColumn) -> usize {
+        self.columns.iter().position(|c| *c == column).unwrap_or_else(|| {
+            self.columns.push(column);
+            self.columns.len() - 1
+        })
+    }
+
+    /// K (p × p) with beta in the user's units = y-scale · K beta in the internal basis + y-location at the constant.
+    pub fn beta_map(&self) -> Vec<f64> {
+        let p = self.x.len();
+        let mut map = vec![0.0; p * p];
+        for (j, &column) in self.x.iter().enumerate() {
+            let BasisColumn { location, scale, .. } = self.columns[column];
+            map[j * p + j] = 1.0 / scale;
+            if let Some(i) = self.intercept.filter(|&i| i != j) {
+                map[i * p + j] = -location / scale;
+            }
+        }
+        map
+    }
+
+    /// Lower-triangular Λ (q × q) of a term in the user's units from Λ in the internal basis, or back (`forward`).
+    pub fn map_lambda(&self, block: &Block, term_start: usize, q: usize, lambda: &[f64], forward: bool) -> Vec<f64> {
+        let full = block.columns.len();
+        let map = if forward { &block.forward } else { &block.back };
+        let mut part = vec![0.0; q * q];
+        for a in 0..q {
+            for b in 0..q {
+                part[a * q + b] = map[(term_start + a) * full + term_start + b];
+            }
+        }
+        let mut out = small::triangularize(q, q, &small::product(q, q, q, &part, lambda));
+        // a row that is rounding dust of the map is an exact zero: the boundary must survive the change of units
+        for a in 0..q {
+            let size: f64 = (0..q).map(|b| out[a * q + b].abs()).fold(0.0, f64::max);
+            let reach: f64 = (0..q).map(|b| part[a * q + b].abs() * row_size(lambda, q, b)).fold(0.0, f64::max);
+            for b in 0..q {
+                if out[a * q + b].abs() <= 4e-16 * reach.max(size) {
+                    out[a * q + b] = 0.0;
+                }
+            }
+        }
+        out
+    }
+}
+
+fn row_size(lambda: &[f64], q: usize, row: usize) -> f64 {
+    lambda[row * q..(row + 1) * q].iter().map(|v| v.abs()).fold(0.0, f64::max)
+}
+
+fn scaled(pool: usize, spread: &[Spread], centre: bool) -> BasisColumn {
+    if pool == 0 {
+        return BasisColumn { pool, location: 0.0, scale: 1.0 };
+    }
+    let s = &spread[pool - 1];
+    if centre {
+        BasisColumn { pool, location: s.mean, scale: s.sd() }
+    } else {
+        BasisColumn { pool, location: 0.0, scale: s.rms() }
+    }
+}
+
+/// Mean and mean squares of a column, two passes (the second about the mean).
+struct Spread {
+    mean: f64,
+    variance: f64,
+}
+
+impl Spread {
+    fn of(column: &[f64], offset: Option<&[f64]>) -> Self {
+        let n = column.len() as f64;
+        let value = |i: usize| column[i] - offset.map_or(0.0, |o| o[i]);
+        let mean = blocked(column.len(), |i| value(i)) / n;
+        let variance = blocked(column.len(), |i| (value(i) - mean).powi(2)) / n;
+        // rounding dust of a constant column is not a spread
+        Spread { mean, variance: if variance.sqrt() <= 1e-14 * mean.abs() { 0.0 } else { variance } }
+    }
+    fn sd(&self) -> f64 {
+        positive(self.variance.sqrt())
+    }
+    fn rms(&self) -> f64 {
+        positive((self.variance + self.mean * self.mean).sqrt())
+    }
+}
+
+fn positive(scale: f64) -> f64 {
+    if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }
+}
+
+fn blocked(n: usize, term: impl Fn(usize) -> f64) -> f64 {
+    let mut total = 0.0;
+    let mut start = 0;
+    while start < n {
+        let end = (start + 1024).min(n);
+        let mut lanes = [0.0; 4];
+        let mut i = start;
+        while i + 4 <= end {
+            for (lane, sum) in lanes.iter_mut().enumerate() {
+                *sum += term(i + lane);
+            }
+            i += 4;
+        }
+        while i < end {
+            lanes[0] += term(i);
+            i += 1;
+        }
+        total += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+        start = end;
+    }
+    total
+}

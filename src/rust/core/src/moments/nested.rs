@@ -1,0 +1,141 @@
+//! Moments of a chain of nested factors: per node Z'Z and Z'[outer Z, X, y], and [X y]'[X y] in all.
+
+use rayon::prelude::*;
+
+use super::basis::Basis;
+use super::hierarchy::Hierarchy;
+use super::rows::RowReader;
+use crate::design::Design;
+use crate::linalg::sum::CompensatedSums;
+use crate::residual::Residual;
+
+/// Cross-products of one level of the chain.
+#[derive(Debug, Clone)]
+pub struct LevelMoments {
+    /// Random-effect columns q of a node.
+    pub q: usize,
+    /// Outer columns f: Z of the coarser levels (next level first), then X, then y.
+    pub f: usize,
+    /// Z'Z per node, q × q each.
+    pub a: Vec<f64>,
+    /// Z'[outer] per node, q × f each.
+    pub r: Vec<f64>,
+}
+
+/// All that estimation needs to know of the data, for nested factors.
+#[derive(Debug, Clone)]
+pub struct NestedMoments {
+    /// Order of the nodes.
+    pub hierarchy: Hierarchy,
+    /// Finest level first.
+    pub levels: Vec<LevelMoments>,
+    /// [X y]'[X y], (p + 1) × (p + 1).
+    pub total: Vec<f64>,
+    /// log|Var(ε)/σ²|: minus the sum of the log weights.
+    pub log_det_residual: f64,
+    /// Chunks of the hierarchy for parallel, ordered sums.
+    pub chunks: Vec<Vec<std::ops::Range<usize>>>,
+}
+
+struct Partial {
+    levels: Vec<(Vec<f64>, Vec<f64>)>,
+    total: CompensatedSums,
+    log_det: CompensatedSums,
+}
+
+impl NestedMoments {
+    /// One pass over the rows.
+    pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, hierarchy: Hierarchy) -> Self {
+        let blocks: Vec<&[usize]> = hierarchy.blocks.iter().map(|&b| basis.blocks[b].columns.as_slice()).collect();
+        let y = basis.columns.len();
+        // outer[l]: internal columns that stand outside level l, in order
+        let outer: Vec<Vec<usize>> = (0..blocks.len())
+            .map(|l| blocks[l + 1..].iter().flat_map(|b| b.iter()).chain(&basis.x).copied().chain([y]).collect())
+            .collect();
+        let chunks = hierarchy.chunks(64, 64);
+        let pass = |chunk: &Vec<std::ops::Range<usize>>| {
+            let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref());
+            let width = reader.width();
+            let mut partial = Partial {
+                levels: (0..blocks.len()).map(|l| {
+                    let (q, f, nodes) = (blocks[l].len(), outer[l].len(), chunk[l].len());
+                    (Vec::with_capacity(nodes * q * q), Vec::with_capacity(nodes * q * f))
+                }).collect(),
+                total: CompensatedSums::new(width * width),
+                log_det: CompensatedSums::new(1),
+            };
+            let mut grams = vec![vec![0.0; width * width]; blocks.len()];
+            for node in chunk[blocks.len() - 1].clone() {
+                walk(blocks.len() - 1, node, &hierarchy, &blocks, &outer, &mut reader, &mut grams, &mut partial);
+                partial.total.add(&grams[blocks.len() - 1]);
+            }
+            partial
+        };
+        let parallel = design.n() >= 50_000 && rayon::current_num_threads() > 1;
+        let partials: Vec<Partial> = if parallel { chunks.par_iter().map(pass).collect() } else { chunks.iter().map(pass).collect() };
+        Self::assemble(basis, hierarchy, chunks, partials, &blocks_sizes(&blocks, &outer))
+    }
+
+    fn assemble(
+        basis: &Basis, hierarchy: Hierarchy, chunks: Vec<Vec<std::ops::Range<usize>>>, partials: Vec<Partial>, sizes: &[(usize, usize)],
+    ) -> Self {
+        let width = basis.columns.len() + 1;
+        let mut total = CompensatedSums::new(width * width);
+        let mut log_det = CompensatedSums::new(1);
+        for partial in &partials {
+            total.add(&partial.total.total());
+            log_det.add(&partial.log_det.total());
+        }
+        let gram = total.total();
+        let outer: Vec<usize> = basis.x.iter().copied().chain([width - 1]).collect();
+        let total = outer.iter().flat_map(|&i| outer.iter().map(move |&j| (i, j))).map(|(i, j)| gram[i * width + j]).collect();
+        let mut levels: Vec<LevelMoments> = sizes
+            .iter()
+            .enumerate()
+            .map(|(l, &(q, f))| LevelMoments {
+                q,
+                f,
+                a: Vec::with_capacity(hierarchy.nodes(l) * q * q),
+                r: Vec::with_capacity(hierarchy.nodes(l) * q * f),
+            })
+            .collect();
+        for partial in partials {
+            for (level, (a, r)) in levels.iter_mut().zip(partial.levels) {
+                level.a.extend_from_slice(&a);
+                level.r.extend_from_slice(&r);
+            }
+        }
+        NestedMoments { hierarchy, levels, total, log_det_residual: log_det.total()[0], chunks }
+    }
+}
+
+fn blocks_sizes(blocks: &[&[usize]], outer: &[Vec<usize>]) -> Vec<(usize, usize)> {
+    blocks.iter().zip(outer).map(|(b, o)| (b.len(), o.len())).collect()
+}
+
+/// Cross-products of a node: of its rows at level 0, the sum over its children above; then its own A and R.
+#[allow(clippy::too_many_arguments)] // a recursion: the arguments are its state
+fn walk(
+    level: usize, node: usize, hierarchy: &Hierarchy, blocks: &[&[usize]], outer: &[Vec<usize>], reader: &mut RowReader,
+    grams: &mut [Vec<f64>], partial: &mut Partial,
+) {
+    let range = hierarchy.children[level][node] as usize..hierarchy.children[level][node + 1] as usize;
+    grams[level].fill(0.0);
+    if level == 0 {
+        let log_det = reader.cross_products(range, &mut grams[0]);
+        partial.log_det.add(&[log_det]);
+    } else {
+        for child in range {
+            walk(level - 1, child, hierarchy, blocks, outer, reader, grams, partial);
+            let (below, above) = grams.split_at_mut(level);
+            above[0].iter_mut().zip(&below[level - 1]).for_each(|(g, c)| *g += c);
+        }
+    }
+    let width = reader.width();
+    let (a, r) = &mut partial.levels[level];
+    for &i in blocks[level] {
+        let row = &grams[level][i * width..(i + 1) * width];
+        a.extend(blocks[level].iter().map(|&j| row[j]));
+        r.extend(outer[level].iter().map(|&j| row[j]));
+    }
+}

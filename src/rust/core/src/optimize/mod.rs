@@ -1,0 +1,58 @@
+//! Finding the minimum of the profiled criterion: moment-based start, scoring, trust-region Newton, exact boundary.
+
+pub mod boundary;
+pub mod newton;
+pub mod start;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::objective::profile::{Point, Profile};
+
+/// Settings of the optimiser.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Control {
+    /// Largest number of Newton iterations.
+    pub max_iter: usize,
+    /// Newton decrement (expected decrease of the criterion) below which the optimum is accepted.
+    pub tol: f64,
+    /// theta to start from, in the user's units.
+    pub start: Option<Vec<f64>>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control { max_iter: 200, tol: 1e-10, start: None }
+    }
+}
+
+/// How the search ended.
+#[derive(Debug, Clone)]
+pub struct Optimum {
+    /// The last point, with exact derivatives as far as they were computed.
+    pub point: Point,
+    /// Whether the Newton decrement is below the tolerance.
+    pub converged: bool,
+    /// Newton decrement at the end.
+    pub decrement: f64,
+    /// Newton iterations.
+    pub iterations: usize,
+    /// Evaluations of the criterion in all.
+    pub evaluations: usize,
+}
+
+/// Minimises the criterion.
+///
+/// # Errors
+/// Those of the objective at the start; later failures shorten the step.
+pub fn minimise(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {
+    let first = start::start(profile, start)?;
+    let mut optimum = newton::minimise(profile, first.point, control, first.evaluations, &[])?;
+    boundary::settle(profile, control, &mut optimum)?;
+    Ok(optimum)
+}
+
+/// Size of rounding noise in a criterion value.
+pub fn noise(value: f64) -> f64 {
+    1e-12 * (1.0 + value.abs())
+}
