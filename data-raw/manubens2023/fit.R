@@ -55,10 +55,17 @@ fit_criterion <- function(m, theta, reml) {
 
 fit_theta <- function(m, reml, start) {
   fun <- function(theta) fit_criterion(m, theta, reml)
-  if (!m$slope) {
-    return(stats::nlminb(start, fun, lower = 0, control = list(rel.tol = 1e-14, x.tol = 1e-10))$par)
+  lower <- if (m$slope) c(0, -Inf, 0) else 0
+  search <- function(from) stats::nlminb(from, fun, lower = lower, control = list(rel.tol = 1e-14, x.tol = 1e-10))
+  best <- search(start)
+  if (m$slope && best$par[3] < 0.02) {
+    # The boundary can hold a search that passed near it: look again from inside.
+    for (slope in c(0.2, 0.5, 1)) {
+      again <- search(c(best$par[1], 0, slope))
+      if (again$objective < best$objective - 1e-9) best <- again
+    }
   }
-  stats::nlminb(start, fun, lower = c(0, -Inf, 0), control = list(rel.tol = 1e-14, x.tol = 1e-10))$par
+  best$par
 }
 
 # Hessian and gradient by central differences.

@@ -4,8 +4,8 @@
 # symptoms and a poor alliance.
 
 n_patients <- 96L
-# Completers first; then 12 patients with one session, 7 with two and 3 with three: 331 rows, 22 patients who left.
-n_sessions <- c(rep(4L, 74L), rep(1L, 12L), rep(2L, 7L), rep(3L, 3L))
+# Completers first; then 10 patients with one session, 11 with two and one with three: 331 rows, 22 patients who left.
+n_sessions <- c(rep(4L, 74L), rep(1L, 10L), rep(2L, 11L), 3L)
 
 start_data <- function() {
   left <- n_sessions < 4L

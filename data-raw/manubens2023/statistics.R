@@ -25,7 +25,8 @@ paper_statistics <- function(d, starts = new_starts()) {
   ml <- function(f) fit_ml_deviance(f$m, f$theta)
   null_ml <- ml(null)
   pick <- function(f, i, name) {
-    stats::setNames(c(f$beta[i], f$se[i], f$t[i], f$df[i]), paste0(name, c(".b", ".se", ".t", ".df")))
+    wald <- f$beta[i] + stats::qnorm(c(0.025, 0.975)) * f$se[i]
+    stats::setNames(c(f$beta[i], f$se[i], f$t[i], f$df[i], wald), paste0(name, c(".b", ".se", ".t", ".df", ".lower", ".upper")))
   }
   tau2 <- (null$theta * null$sigma)^2
   c(

@@ -1,0 +1,90 @@
+#' Alliance and anxiety, session by session: the IMPLEMENT trial (real data)
+#'
+#' Real data of 57 patients with generalized anxiety disorder, treated by 13 therapists with cognitive-behavioural therapy
+#' over 15 sessions: the patient's view of the working alliance and anxiety at every session.
+#'
+#' @section Timing:
+#' Anxiety (`bai`) was rated *before* a session and the alliance (`wai` and its parts) *after* it. A row therefore holds
+#' the anxiety with which the patient came and the alliance with which the patient went. To ask whether a good session is followed
+#' by less anxiety, use the alliance of the session before: `within(lagged(wai))` with `time = session`.
+#'
+#' @section Centring:
+#' The published items are centred at their mean over patients at the first session, so there are no raw totals: 0 means "as
+#' the average patient at the first session", `wai = 0.5` means half a scale point above it. Differences within and between
+#' patients are those of the raw scale; levels cannot be compared with norms or cut-offs. The means at session 1 are
+#' near, not at, zero since the items were centred one by one.
+#'
+#' @format A data frame with 855 rows (57 patients, 15 rows each, missing values included) and 8 variables:
+#' \describe{
+#'   \item{id}{patient, 1 to 57. Every patient has one number and one therapist: numbers are not used again by another therapist}
+#'   \item{therapist}{therapist, 1 to 13, with 1 to 7 patients each; a number as in the source, not a measurement}
+#'   \item{session}{session, 1 to 15}
+#'   \item{wai}{working alliance after the session (Working Alliance Inventory, patient): mean of at least 6 of 9 items,
+#'     centred; 139 missing}
+#'   \item{task, goal, bond}{its three components, means of three items each, centred; 153, 154 and 193 missing}
+#'   \item{bai}{anxiety before the session (Beck Anxiety Inventory): mean of three parcels of items, centred; 75 missing}
+#' }
+#' Alliance and anxiety are both present in 692 rows.
+#' The same rows are a CSV file: `system.file("extdata", "implement.csv", package = "wbhlm")`.
+#'
+#' @source File `data/completedata.RDS` of the repository PsychometricsMZ/dsem_tutorial, published there under the MIT licence.
+#' @references Flückiger, C., Forrer, L., Schnider, B., Bättig, I., Bodenmann, G., & Zinbarg, R. E. (2016).
+#'   A single-blinded, randomized clinical trial of how to implement an evidence-based treatment for generalized anxiety
+#'   disorder \[IMPLEMENT\]. *EBioMedicine*, 3, 163-171. \doi{10.1016/j.ebiom.2015.11.049}
+#' @examples
+#' # alliance and anxiety in the same row: anxiety before, alliance after the session
+#' hlm(bai ~ session + wb(wai) + (1 | id), data = implement, time = session)
+#'
+#' # the alliance of the session before; real data need not agree with theory: the effect is close to zero
+#' hlm(bai ~ session + within(lagged(wai)) + between(wai) + (1 | id), data = implement, time = session)
+"implement"
+
+#' SYNTHETIC data that return the figures of Manubens et al. (2023)
+#'
+#' Synthetic data, made by a script: nobody was asked, no patient is described. The raw data of the study are not
+#' public. These rows are built so that the models of the article, fitted to them, return the figures that the article prints. They
+#' serve to learn and to check the method; they say nothing about psychotherapy beyond what the article says.
+#'
+#' @section How near they are:
+#' The estimates and standard errors agree within 0.005, t within 0.2, the likelihood-ratio tests within 5 %, the share of variance of
+#' the patients (ICC) within one percentage point, means, SDs and correlation within 0.01, degrees of freedom within about
+#' one unit unless the table says otherwise. The file
+#' `system.file("published", "manubens2023.json", package = "wbhlm")` lists every figure, as published and as these data
+#' give it. Where the printed figures contradict each other, no data can return them all:
+#'
+#' * the within effect of the hybrid model is printed as -0.10, t = -3.4, with an interval of \[-0.15, -0.03\], which is centred at -0.09:
+#'   estimate, standard error and t are met, the upper limit is not;
+#' * the within effect controlling for time is printed with a standard error of 0.04 and an interval, \[-0.12, -0.01\], that a standard
+#'   error of 0.028 gives: estimate, standard error and t are met, the interval is not;
+#' * the OQ-45 totals by session (73.37, 65.83, 59.33, 53.74) fall by 6.5 points a session, the model's slope by 2.7 (-0.06 times 45 items):
+#'   `oq` follows the model.
+#'
+#' @section What the figures imply:
+#' Means, SDs and the correlation are taken over rows. A mean of 1.70 over rows beside a mean of 1.63 over patients requires that those who left
+#' early had fewer symptoms, and a correlation of -.12 over rows beside a between effect of -0.23 that the relation between
+#' patients comes mainly from those who left. Most of the synthetic leavers therefore have few symptoms and a good alliance, some have many
+#' symptoms and a poor one. This is a property of the reconstruction, not a finding.
+#'
+#' @format A data frame with 331 rows (96 patients, one to four sessions each) and 8 variables:
+#' \describe{
+#'   \item{patient}{patient, 1 to 96}
+#'   \item{therapist}{therapist, 1 to 8, with 5 to 27 patients each}
+#'   \item{session}{session minus one: 0 is the first session, 3 the fourth}
+#'   \item{ans}{alliance negotiation after the session (Alliance Negotiation Scale, mean of 12 items, 1 to 7; higher is better)}
+#'   \item{oq}{symptoms after the session (OQ-45.2, mean of 45 items, 0 to 4; higher is worse)}
+#'   \item{female}{1 for women (61.5 %), 0 for men}
+#'   \item{age}{age in years (mean 36.44, SD 11.84)}
+#'   \item{dropout}{1 for the 22 patients who left before the fourth session, 0 for the others; missed sessions have no row}
+#' }
+#'
+#' @source `data-raw/manubens2023.R` in the sources of the package, with a fixed seed; `design/0002-manubens2023.md` tells how.
+#' @references Manubens, R. T., Babl, A., Doran, J., Roussos, A., Alalu, N., & Gómez Penedo, J. M. (2023). Alliance
+#'   negotiation as a predictor of early treatment outcome. *Journal of Clinical Psychology*. \doi{10.1002/jclp.23498}
+#' @examples
+#' # the hybrid model of the article: within- and between-patient effects of alliance negotiation
+#' fit <- hlm(oq ~ wb(ans) + (1 | patient), data = manubens2023)
+#' summary(fit)
+#'
+#' # does the between effect change the within effect?
+#' hlm(oq ~ within(ans) * between(ans) + (1 + within(ans) | patient), data = manubens2023)
+"manubens2023"
