@@ -131,7 +131,8 @@ columns_with <- function(fit, variables) {
   names[vapply(strsplit(names, ":", fixed = TRUE), function(parts) any(parts %in% variables), TRUE)]
 }
 
-# Each person's deviation from the average line, random effects of all its levels added up.
+# Each person's deviation from the average line, random effects of all its levels added up; those of other predictors (a slope
+# of session, say) at the mean of the predictor, as in the fixed part.
 person_effects <- function(fit, within) {
   person <- fit$design$groups[[person_group(fit)]]$codes
   first <- match(seq_len(max(person)), person)
@@ -140,8 +141,14 @@ person_effects <- function(fit, within) {
     term <- fit$design$terms[[t]]
     rows <- fit$design$groups[[term$group]]$codes[first]
     modes <- term_modes(fit, t)
-    at <- c(intercept = match("(Intercept)", term$names), slope = match(within, term$names))
-    for (name in names(at)[!is.na(at)]) effects[[name]] <- effects[[name]] + modes[rows, at[[name]]]
+    for (j in seq_along(term$columns)) {
+      parts <- strsplit(term$names[[j]], ":", fixed = TRUE)[[1L]]
+      if (identical(parts, within)) {
+        effects$slope <- effects$slope + modes[rows, j]
+      } else if (!within %in% parts) {
+        effects$intercept <- effects$intercept + modes[rows, j] * mean(design_column(fit$design, term$columns[[j]]))
+      }
+    }
   }
   effects
 }

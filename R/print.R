@@ -73,8 +73,15 @@ print_title <- function(x) {
   method <- if (isTRUE(x$REML)) "restricted maximum likelihood (REML)" else "maximum likelihood (ML)"
   cat("Hierarchical linear model, ", method, "\n", sep = "")
   text <- paste(trimws(deparse(x$formula, width.cutoff = 500L)), collapse = " ")
-  lines <- strwrap(text, width = max(40L, getOption("width") - 11L))
+  lines <- gsub("\001", " ", strwrap(keep_together(text), width = max(40L, getOption("width") - 11L)), fixed = TRUE)
   cat(paste0(c("Formula: ", rep("         ", length(lines) - 1L)), lines), sep = "\n")
+}
+
+# Blanks inside parentheses do not break a line: (1 | patient) stays whole.
+keep_together <- function(text) {
+  letters <- strsplit(text, "")[[1L]]
+  depth <- cumsum((letters == "(") - (letters == ")"))
+  paste(ifelse(letters == " " & depth > 0L, "\001", letters), collapse = "")
 }
 
 # What was analysed, for print() and summary(): counts only, nothing that needs a pass over more than the group codes.
@@ -149,8 +156,19 @@ section_heading <- function(fit, type, level) {
   )
 }
 
+# Estimates and standard errors with the same decimals: enough for two digits of the smallest standard error.
+format_effects <- function(estimate, se, digits) {
+  known <- is.finite(se) & se > 0
+  smallest <- if (any(known)) min(se[known]) else 1
+  largest <- max(abs(estimate), 1, na.rm = TRUE)
+  decimals <- max(digits - 3L - floor(log10(smallest)), min(digits - 2L, max(0L, digits - floor(log10(largest)))), 0L)
+  # Units that need more than that (seconds, say) read better with exponents.
+  one <- function(x) if (decimals > 6L) formatC(x, digits = digits, format = "g") else formatC(x, digits = decimals, format = "f")
+  cbind(Estimate = one(estimate), SE = one(se))
+}
+
 print_effects <- function(coefficients, sections, digits) {
-  shown <- cbind(Estimate = format_column(coefficients[, 1L], digits), SE = format_column(coefficients[, 2L], digits))
+  shown <- format_effects(coefficients[, 1L], coefficients[, 2L], digits)
   if (ncol(coefficients) == 5L) {
     shown <- cbind(
       shown, df = format_df(coefficients[, 3L]), t = formatC(coefficients[, 4L], format = "f", digits = 2L),

@@ -24,6 +24,17 @@ test_that("each person's line spans its own values and its point is its mean", {
   expect_equal(layers[[3L]]$x, as.vector(tapply(d$alliance, d$patient, mean)))
 })
 
+test_that("a person's own course over time is taken at the mean time", {
+  skip_if_not_installed("ggplot2")
+  fit <- hlm(distress ~ session + wb(alliance) + (1 + session | patient), therapy_data())
+  frame <- model.frame(fit)
+  first <- match(rownames(ranef(fit)$patient), frame$patient)
+  effects <- ranef(fit)$patient
+  expected <- fixef(fit)[["(Intercept)"]] + effects$`(Intercept)` + (fixef(fit)[["session"]] + effects$session) * mean(frame$session) +
+    fixef(fit)[["alliance_between"]] * frame$alliance_between[first]
+  expect_equal(built(plot_within_between(fit))[[3L]]$y, expected)
+})
+
 test_that("with three levels the person's mean is whole again", {
   skip_if_not_installed("ggplot2")
   fit <- hlm(distress ~ wb(alliance, level = "therapist") + (1 | therapist / patient), therapy_data())

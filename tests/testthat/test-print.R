@@ -14,6 +14,13 @@ test_that("columns are aligned and keep small coefficients readable", {
   expect_match(format_column(3.4e-8, 4L), "e-08")
 })
 
+test_that("estimates and standard errors share their decimals", {
+  expect_equal(unname(format_effects(c(251.405, 10.467), c(6.825, 1.546), 4L)[, 1]), c("251.41", "10.47"))
+  expect_equal(unname(format_effects(c(-0.04606, 0.001), c(0.0588, 0.00301), 4L)[, 2]), c("0.0588", "0.0030"))
+  expect_equal(unname(format_effects(123456, 5000, 4L)[1, ]), c("123456", "5000"))
+  expect_match(format_effects(c(250, 3e-9), c(6, 2e-10), 4L)[2, 1], "e-09")
+})
+
 test_that("p values are printed as clinicians' journals do", {
   expect_equal(format_p(c(0.0004, 0.04, 1, NA)), c("<0.001", "0.040", "1.000", ""))
 })
