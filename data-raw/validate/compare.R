@@ -3,9 +3,9 @@
 # Verdicts: "agree" (criteria and estimates alike); "lower" (our criterion is below every peer's); "flat" (criteria equal, estimates
 # differ, ours is the lower of the two and our formulas at the peer's theta return the peer's estimates: the data do not tell the two
 # apart any better); and the failures "worse", "unconfirmed" (lme4's deviance function at our theta does not return our criterion),
-# "estimates differ", "error".
+# "not converged" (our own status says so), "estimates differ", "error".
 
-failures <- c("worse", "unconfirmed", "estimates differ", "error")
+failures <- c("worse", "unconfirmed", "not converged", "estimates differ", "error")
 
 allowance <- function(criterion) max(1e-6, 1e-9 * abs(criterion))
 
@@ -15,7 +15,9 @@ fit_ours <- function(model) {
   if (!is.null(model$offset)) arguments$offset <- as.name(model$offset)
   data <- model$data
   call <- as.call(c(list(quote(wbhlm::hlm)), arguments))
-  seconds <- system.time(fit <- suppressWarnings(suppressMessages(eval(call))))[["elapsed"]]
+  start <- proc.time()[["elapsed"]]
+  fit <- suppressWarnings(suppressMessages(eval(call)))
+  seconds <- proc.time()[["elapsed"]] - start
   list(fit = fit, criterion = -2 * as.numeric(stats::logLik(fit)), theta = as.numeric(wbhlm::getME(fit, "theta")), seconds = seconds,
     fixef = wbhlm::fixef(fit), vcov = as.matrix(stats::vcov(fit)), sigma = stats::sigma(fit),
     varcorr = as.data.frame(wbhlm::VarCorr(fit)), status = fit$core$status)
@@ -34,6 +36,7 @@ compare_model <- function(model, peers) {
   detail <- ""
   verdict <- if (ours$criterion > best + slack) "worse"
     else if (abs(confirmed - ours$criterion) > slack) "unconfirmed"
+    else if (!ours$status %in% c("converged", "boundary")) "not converged"
     else if (ours$criterion < best - slack) "lower"
     else if (peers$lme4$criterion - ours$criterion > slack || gap$worst <= 1) "agree"
     else if (is_flat(ours, peers$lme4, parts, confirmed)) "flat"
