@@ -66,7 +66,8 @@ factor_contrasts <- function(x, wanted) {
   }
   if (is.function(given)) given <- given(nlevels(x))
   stats::contrasts(x) <- given
-  list(given = given, matrix = stats::contrasts(x), full = stats::contrasts(x, contrasts = FALSE))
+  matrix <- stats::contrasts(x)
+  list(given = if (is.character(given)) given else matrix, matrix = matrix, full = stats::contrasts(x, contrasts = FALSE))
 }
 
 match_levels <- function(x, levels, label) {

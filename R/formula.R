@@ -6,6 +6,8 @@
 split_formula <- function(formula, data_names = NULL) {
   check_formula(formula)
   parts <- split_bars(formula[[3L]])
+  fixed <- if (is.null(parts$fixed)) 1 else parts$fixed
+  check_no_bar(fixed)
   if (length(parts$bars) == 0L) {
     abort_hlm("formula", c(
       "The formula has no random-effects term.",
@@ -13,8 +15,6 @@ split_formula <- function(formula, data_names = NULL) {
       i = "For a model without random effects use {.fn lm}."
     ))
   }
-  fixed <- if (is.null(parts$fixed)) 1 else parts$fixed
-  check_no_bar(fixed)
   bars <- unlist(lapply(seq_along(parts$bars), function(i) expand_bar(parts$bars[[i]], i)), recursive = FALSE)
   if ("." %in% all.names(fixed)) {
     fixed <- expand_dot(fixed, formula[[2L]], bars, data_names)

@@ -40,7 +40,7 @@ keep_rows <- function(frame, spec, keep, lost, kind, means) {
       time = frame$time
     )
   }
-  names(lost) <- if (is.null(frame$row_names)) as.character(lost) else frame$row_names[lost]
+  names(lost) <- as.character(if (is.null(frame$row_names)) lost else frame$row_names[lost])
   frame$na_action <- structure(lost, class = kind)
   frame$rows <- keep
   frame$variables <- lapply(frame$variables, function(x) {

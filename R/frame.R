@@ -46,10 +46,11 @@ collect_columns <- function(spec, data, env) {
     }
   }
   for (name in names(raw)) check_column_type(raw[[name]], name)
-  names <- if (is.data.frame(data)) attr(data, "row.names") else NULL
+  # automatic row names (a negative count) are not kept
+  own_names <- is.data.frame(data) && .row_names_info(data) > 0L
   list(
     raw = raw, n = if (is.null(n)) 0L else n, constants = constants,
-    row_names = if (is.character(names)) names else NULL
+    row_names = if (own_names) attr(data, "row.names")
   )
 }
 
@@ -115,7 +116,7 @@ apply_subset <- function(frame, inputs) {
     abort_hlm("data", "{.arg subset} names rows that the data do not have.")
   }
   frame$raw <- lapply(frame$raw, take_rows, rows = keep)
-  frame$row_names <- if (is.null(frame$row_names)) as.character(keep) else frame$row_names[keep]
+  frame$row_names <- if (is.null(frame$row_names)) keep else frame$row_names[keep]
   frame$n <- length(keep)
   frame
 }

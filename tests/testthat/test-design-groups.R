@@ -1,0 +1,45 @@
+codes_of <- function(f) list(codes = as.integer(f), levels = levels(f))
+
+test_that("codes and levels are factor()'s", {
+  for (x in list(
+    c(3L, 1L, 2L, 1L), c(10, 9, 9, 100), c(2.5, -1, 0), c("b", "a", "B", "10", "9"), factor(c("z", "a", "z"), c("z", "a", "m")),
+    c(TRUE, FALSE, TRUE), as.Date("2024-01-01") + c(3, 1, 3), c(1e5, 1e15, 123456.7)
+  )) {
+    expect_equal(group_factor(x, "g"), codes_of(droplevels(factor(x))))
+  }
+})
+
+test_that("missing values have code 0", {
+  expect_equal(group_factor(c(5, NA, 2), "g")$codes, c(2L, 0L, 1L))
+  expect_equal(group_factor(factor(c(NA, "a")), "g")$codes, c(0L, 1L))
+  expect_equal(group_factor(c(NA, "b", "a"), "g")$codes, c(0L, 2L, 1L))
+})
+
+test_that("combinations are ordered as factor:factor", {
+  a <- c(1, 1, 2, 2, 2, 10)
+  b <- c("y", "x", "x", "y", "x", "x")
+  ours <- combine_factors(group_factor(b, "b"), group_factor(a, "a"))
+  expect_equal(ours, codes_of(droplevels(factor(b):factor(a))))
+  missing <- combine_factors(group_factor(replace(b, 2, NA), "b"), group_factor(a, "a"))
+  expect_equal(missing$codes[2], 0L)
+  nested <- combine_factors(group_factor(1:6, "b"), group_factor(a, "a"))
+  expect_equal(nested, codes_of(droplevels(factor(1:6):factor(a))))
+})
+
+test_that("nesting is found", {
+  outer <- group_factor(c(1, 1, 2, 2), "o")
+  expect_true(is_nested(group_factor(1:4, "i"), outer))
+  expect_false(is_nested(group_factor(c(1, 2, 1, 2), "i"), outer))
+  expect_false(is_nested(outer, group_factor(1:4, "i")))
+})
+
+test_that("new data are matched by label", {
+  found <- match_group(quote(b:a), list(a = c(1, 1), b = c("x", "q")), globalenv(), c("x:1", "y:1"))
+  expect_equal(found$codes, c(1L, NA))
+  expect_equal(found$labels, c("x:1", "q:1"))
+})
+
+test_that("columns that cannot be groups are errors", {
+  expect_error(group_factor(list(1, 2), "g"), class = "hlm_error_data")
+  expect_error(group_factor(matrix(1:4, 2), "g"), class = "hlm_error_data")
+})
