@@ -170,12 +170,14 @@ prediction_se <- function(object, rows, chosen) {
   z <- new_sparse_z(object, rows, chosen)
   lambda_t <- Matrix::t(getme_lambda(object))
   variance <- numeric(nrow(rows$x))
-  # In chunks: the solution for a row is a dense vector over all random effects.
+  # Sparse throughout: with nested groups a row's solution touches its own groups only. In chunks, because with crossed
+  # ones it may touch all.
   for (rows_now in split(seq_len(nrow(rows$x)), (seq_len(nrow(rows$x)) - 1L) %/% 500L)) {
     a <- lambda_t %*% Matrix::t(z[rows_now, , drop = FALSE])
-    c_u <- as.matrix(Matrix::solve(factors$L, Matrix::solve(factors$L, a, system = "P"), system = "L"))
-    c_x <- backsolve(factors$RX, t(rows$x[rows_now, , drop = FALSE]) - crossprod(factors$RZX, c_u), transpose = TRUE)
-    variance[rows_now] <- colSums(c_u^2) + colSums(c_x^2)
+    c_u <- Matrix::solve(factors$L, Matrix::solve(factors$L, a, system = "P"), system = "L")
+    from_u <- as.matrix(Matrix::crossprod(factors$RZX, c_u))
+    c_x <- backsolve(factors$RX, t(rows$x[rows_now, , drop = FALSE]) - from_u, transpose = TRUE)
+    variance[rows_now] <- Matrix::colSums(c_u^2) + colSums(c_x^2)
   }
   sqrt(object$core$sigma^2 * (variance + unseen_variance(object, rows, chosen)))
 }
