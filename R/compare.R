@@ -46,7 +46,7 @@ check_comparable <- function(models) {
   wrong <- !vapply(models, inherits, TRUE, "hlm")
   if (any(wrong)) {
     abort_hlm("data", c(
-      "{.fn anova} compares models fitted with {.fn hlm}; {cli::qty(sum(wrong))}argument{?s} {which(wrong)}
+      "{.fn anova} compares models fitted with {.fn hlm}; {cli::qty(sum(wrong))}argument{?s} {as.character(which(wrong))}
        {?is/are} of another kind.",
       i = "Fit all of them with {.fn hlm}."
     ))
