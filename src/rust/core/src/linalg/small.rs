@@ -154,6 +154,23 @@ pub fn cholesky(n: usize, a: &[f64]) -> Option<Vec<f64>> {
     Some(l)
 }
 
+/// Lower-triangular L with LL' = A for a positive semidefinite A; a pivot that is rounding dust is zero, and its column with it.
+pub fn semidefinite_root(n: usize, a: &[f64]) -> Vec<f64> {
+    let mut l = vec![0.0; n * n];
+    for j in 0..n {
+        let pivot = a[j * n + j] - dot(&l[j * n..j * n + j], &l[j * n..j * n + j]);
+        if pivot <= 4e-16 * a[j * n + j] {
+            continue;
+        }
+        l[j * n + j] = pivot.sqrt();
+        for i in j + 1..n {
+            let value = a[i * n + j] - dot(&l[i * n..i * n + j], &l[j * n..j * n + j]);
+            l[i * n + j] = value / l[j * n + j];
+        }
+    }
+    l
+}
+
 /// Inverse and log-determinant of a symmetric positive definite matrix.
 pub fn spd_inverse(n: usize, a: &[f64]) -> Option<(Vec<f64>, f64)> {
     let l = cholesky(n, a)?;

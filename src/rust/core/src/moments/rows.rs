@@ -32,22 +32,32 @@ impl<'a> RowReader<'a> {
     /// G += B'B (width × width, row-major, both triangles) over the rows at `positions` of the order; returns log|Var(ε)/σ²| of them.
     pub fn cross_products(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
         let width = self.width();
+        let log_det = self.pieces(positions, |_, block, rows| {
+            for i in 0..width {
+                for j in i..width {
+                    gram[i * width + j] += small::dot(&block[i * rows..(i + 1) * rows], &block[j * rows..(j + 1) * rows]);
+                }
+            }
+        });
+        small::mirror(width, gram);
+        log_det
+    }
+
+    /// Hands the whitened rows at `positions` to `task` in pieces: (row numbers of the data, block with one column of `rows` values after
+    /// another); returns log|Var(ε)/σ²| of them.
+    pub fn pieces(&mut self, positions: std::ops::Range<usize>, mut task: impl FnMut(&mut dyn FnMut(usize) -> usize, &[f64], usize)) -> f64 {
         let mut log_det = 0.0;
         let mut start = positions.start;
         while start < positions.end {
             let end = (start + PIECE).min(positions.end);
             let rows = end - start;
             self.load(start..end);
-            for i in 0..width {
-                for j in i..width {
-                    gram[i * width + j] += small::dot(&self.block[i * rows..(i + 1) * rows], &self.block[j * rows..(j + 1) * rows]);
-                }
-            }
+            let order = self.row_order;
+            task(&mut |k| order.map_or(start + k, |o| o[start + k] as usize), &self.block[..self.width() * rows], rows);
             let weights = self.design.weights.map(|_| self.weights.as_slice());
             log_det += self.residual.log_det(rows, weights);
             start = end;
         }
-        small::mirror(width, gram);
         log_det
     }
 

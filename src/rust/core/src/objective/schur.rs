@@ -1,0 +1,193 @@
+//! The core of crossed factors after the largest factor has been eliminated: A = Z'V⁻¹Z (K × K), factorised as M = I + Λ'AΛ.
+//!
+//! Dense for small or full cores, sparse (faer's sparse Cholesky) for large ones. Both give the same operations: log|M|, products
+//! with A and with T = ΛM⁻¹Λ' = (Ψ⁻¹ + A)⁻¹, entries of T where nodes meet, and the diagonal blocks of H = A - ATA.
+
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, MatRef};
+
+use super::sparse::SparseCore;
+use crate::error::Result;
+use crate::linalg::{dense, small};
+use crate::moments::crossed::CoreBlock;
+
+/// Λ of the core: one q × q block repeated for every level of a factor.
+#[derive(Debug, Clone)]
+pub struct CoreLambda {
+    /// Per factor: its place and its Λ.
+    pub blocks: Vec<(CoreBlock, Vec<f64>)>,
+    /// Per column of the core: (factor, position within the level, first column of the level).
+    pub place: Vec<(u32, u32, u32)>,
+}
+
+impl CoreLambda {
+    /// From Ψ per basis block.
+    pub fn new(core: &[CoreBlock], psi: &[Vec<f64>]) -> Self {
+        let mut place = Vec::new();
+        let mut blocks = Vec::new();
+        for (index, block) in core.iter().enumerate() {
+            for level in 0..block.levels {
+                let first = (block.first + level * block.q) as u32;
+                place.extend((0..block.q as u32).map(|c| (index as u32, c, first)));
+            }
+            blocks.push((block.clone(), small::semidefinite_root(block.q, &psi[block.block])));
+        }
+        CoreLambda { blocks, place }
+    }
+
+    /// Λ'X (`transposed`) or ΛX in place, X being K × c.
+    pub fn apply(&self, transposed: bool, x: &mut Mat<f64>) {
+        for column in 0..x.ncols() {
+            for (block, lambda) in &self.blocks {
+                let q = block.q;
+                let mut old = vec![0.0; q];
+                for level in 0..block.levels {
+                    let first = block.first + level * q;
+                    (0..q).for_each(|i| old[i] = x[(first + i, column)]);
+                    for i in 0..q {
+                        x[(first + i, column)] =
+                            (0..q).map(|j| if transposed { lambda[j * q + i] } else { lambda[i * q + j] } * old[j]).sum();
+                    }
+                }
+            }
+        }
+    }
+
+    /// (Λ'AΛ)_{ij} needs the entries of A in the rows of i's level and the columns of j's: calls `entry` for them.
+    pub fn congruence(&self, i: usize, j: usize, entry: impl Fn(usize, usize) -> f64) -> f64 {
+        let ((fi, ci, si), (fj, cj, sj)) = (self.place[i], self.place[j]);
+        let ((bi, li), (bj, lj)) = (&self.blocks[fi as usize], &self.blocks[fj as usize]);
+        let mut sum = 0.0;
+        for a in ci as usize..bi.q {
+            let left = li[a * bi.q + ci as usize];
+            if left != 0.0 {
+                for b in cj as usize..bj.q {
+                    sum += left * lj[b * bj.q + cj as usize] * entry(si as usize + a, sj as usize + b);
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// Factorised core.
+pub enum Schur {
+    /// Full matrices.
+    Dense(DenseCore),
+    /// Sparse factor and selected inverse.
+    Sparse(Box<SparseCore>),
+}
+
+/// Dense A and T.
+pub struct DenseCore {
+    /// A, both triangles.
+    pub a: Mat<f64>,
+    /// T, both triangles; empty after a value-only evaluation.
+    pub t: Mat<f64>,
+    factor: faer::linalg::solvers::Llt<f64>,
+    lambda: CoreLambda,
+}
+
+impl DenseCore {
+    /// Factorises; returns log|M| too. `inverse` asks for T.
+    ///
+    /// # Errors
+    /// [`crate::error::CoreError::Numerical`] when M is not positive definite (values that are not finite).
+    pub fn new(mut a: Mat<f64>, lambda: CoreLambda, inverse: bool) -> Result<(Self, f64)> {
+        let k = a.nrows();
+        for j in 0..k {
+            for i in 0..j {
+                a[(i, j)] = a[(j, i)];
+            }
+        }
+        let mut m = a.clone();
+        congruent(&lambda, &mut m);
+        for i in 0..k {
+            m[(i, i)] += 1.0;
+        }
+        let factor = dense::cholesky(m.as_ref())?;
+        let log_det = dense::log_det(&factor);
+        let mut t = Mat::zeros(0, 0);
+        if inverse {
+            t = factor.inverse();
+            // ΛM⁻¹Λ'
+            lambda.apply(false, &mut t);
+            t = t.transpose().to_owned();
+            lambda.apply(false, &mut t);
+        }
+        Ok((DenseCore { a, t, factor, lambda }, log_det))
+    }
+}
+
+/// M ← Λ'MΛ for symmetric M.
+fn congruent(lambda: &CoreLambda, m: &mut Mat<f64>) {
+    lambda.apply(true, m);
+    let mut transposed = m.transpose().to_owned();
+    lambda.apply(true, &mut transposed);
+    *m = transposed;
+}
+
+impl Schur {
+    /// A X.
+    pub fn times_a(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        match self {
+            Schur::Dense(core) => &core.a * x,
+            Schur::Sparse(core) => core.times_a(x),
+        }
+    }
+
+    /// T X, by solving.
+    pub fn times_t(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        match self {
+            Schur::Dense(core) => {
+                let mut v = x.to_owned();
+                core.lambda.apply(true, &mut v);
+                let mut v = dense::solve(&core.factor, v.as_ref());
+                core.lambda.apply(false, &mut v);
+                v
+            }
+            Schur::Sparse(core) => core.times_t(x),
+        }
+    }
+
+    /// The part of T over the columns `met`, row-major.
+    pub fn t_part(&self, met: &[u32], out: &mut Vec<f64>) {
+        out.clear();
+        match self {
+            Schur::Dense(core) => {
+                for &i in met {
+                    out.extend(met.iter().map(|&j| core.t[(j as usize, i as usize)]));
+                }
+            }
+            Schur::Sparse(core) => core.t_part(met, out),
+        }
+    }
+
+    /// Σ over the levels of a factor of the diagonal blocks of H = A - ATA, q × q.
+    ///
+    /// # Errors
+    /// Those of the factorisation.
+    pub fn h_sum(&self, block: &CoreBlock) -> Vec<f64> {
+        let q = block.q;
+        let mut sum = vec![0.0; q * q];
+        match self {
+            Schur::Dense(core) => {
+                let span = block.first..block.first + q * block.levels;
+                let columns = core.a.as_ref().subcols(span.start, span.len());
+                let ta = &core.t * columns;
+                for level in 0..block.levels {
+                    let first = block.first + level * q;
+                    for i in 0..q {
+                        for j in 0..q {
+                            let product: f64 = (columns.col(level * q + i).transpose() * ta.col(level * q + j)).to_owned();
+                            sum[i * q + j] += core.a[(first + i, first + j)] - product;
+                        }
+                    }
+                }
+            }
+            Schur::Sparse(core) => core.h_sum(block, &mut sum),
+        }
+        small::symmetrize(q, &mut sum);
+        sum
+    }
+}
