@@ -95,12 +95,12 @@ level_names <- function(expr, level, names) {
 
 # The same spec that a formula with wb() for each variable would give.
 data_spec <- function(variables, how) {
-  book <- list(values = list(), sources = list(), columns = list(), contextual = character(), replacements = list())
+  book <- empty_book()
   for (name in variables) {
     request <- list(
       head = "wb", expr = as.name(name), lag = 0L, degree = how$degree, at = how$at, chain = how$level
     )
-    book <- add_request(book, name, request)
+    book <- add_request(book, as.name(name), request)
   }
   book <- name_columns(book)
   spec <- c(book, list(id = how$id, time = how$time))

@@ -15,21 +15,37 @@ request_arguments <- list(
 # values        the quantities to disaggregate: expression and lag
 # sources       a value together with the way it is disaggregated (degree of the person's own trend; 0 = mean)
 # columns       the columns to make
-# replacements  per call as typed, the names of the columns that stand for it
+# replacements  calls as typed and, for each, the columns (keys) and expressions that stand for it
 collect_requests <- function(parts, env) {
   check_no_request(parts$response, "the outcome")
   for (bar in parts$bars) check_no_request(bar$group, "a grouping factor")
   expressions <- c(list(parts$fixed), lapply(parts$bars, `[[`, "lhs"))
   calls <- unlist(lapply(expressions, find_calls, heads = request_heads), recursive = FALSE)
-  book <- list(values = list(), sources = list(), columns = list(), contextual = character(), replacements = list())
+  book <- empty_book()
   if (length(calls) == 0L) {
     return(book)
   }
-  keys <- vapply(calls, deparse1, "")
-  for (i in which(!duplicated(keys))) {
-    book <- add_request(book, keys[[i]], parse_request(calls[[i]], env))
+  for (call in calls) {
+    if (find_call(call, book$replacements$calls) == 0L) book <- add_request(book, call, parse_request(call, env))
   }
   name_columns(book)
+}
+
+empty_book <- function() {
+  list(
+    values = list(), sources = list(), columns = list(), contextual = character(),
+    replacements = list(calls = list(), parts = list())
+  )
+}
+
+# Position of a call among others, 0 if it is not there. Comparing calls is much cheaper than deparsing them.
+find_call <- function(call, calls) {
+  for (i in seq_along(calls)) {
+    if (identical(calls[[i]], call)) {
+      return(i)
+    }
+  }
+  0L
 }
 
 check_no_request <- function(expr, where) {
@@ -45,7 +61,8 @@ check_no_request <- function(expr, where) {
 # One call -> list(head, expr, lag, degree, at, chain).
 parse_request <- function(call, env) {
   head <- call_head(call)
-  text <- expr_text(call)
+  # only messages need the text
+  delayedAssign("text", expr_text(call))
   args <- tryCatch(
     as.list(match.call(request_arguments[[head]], call))[-1L],
     error = function(e) {
@@ -150,7 +167,7 @@ parse_level <- function(value, text, env) {
   level
 }
 
-add_request <- function(book, key, request) {
+add_request <- function(book, call, request) {
   value_key <- paste(expr_text(request$expr), request$lag)
   label <- request_label(request$expr, request$lag)
   book$values[[value_key]] <- list(label = label, expr = request$expr, lag = request$lag)
@@ -175,7 +192,9 @@ add_request <- function(book, key, request) {
   if (request$head == "cx") {
     book$contextual <- c(book$contextual, source_key)
   }
-  book$replacements[[key]] <- parts
+  known <- length(book$replacements$calls) + 1L
+  book$replacements$calls[[known]] <- call
+  book$replacements$parts[[known]] <- parts
   book
 }
 
@@ -251,11 +270,11 @@ format_at <- function(at) {
 
 # Replaces each call by the sum of the columns that stand for it.
 rewrite_requests <- function(expr, requests, inside_function = FALSE) {
-  if (!is.call(expr) || length(requests$replacements) == 0L) {
+  if (!is.call(expr) || length(requests$replacements$calls) == 0L) {
     return(expr)
   }
   if (call_head(expr) %in% request_heads) {
-    parts <- requests$replacements[[expr_text(expr)]]
+    parts <- requests$replacements$parts[[find_call(expr, requests$replacements$calls)]]
     parts <- lapply(parts, function(part) {
       if (is.character(part)) as.name(requests$columns[[part]]$name) else part
     })
