@@ -26,6 +26,17 @@ const SPARSE_COST: f64 = 15.0;
 /// Dense cores up to this size give the exact Hessian at every step of the optimiser.
 const EXACT_STEPS: usize = 200;
 
+/// How the core of crossed factors is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreKind {
+    /// Whichever factorises with less work.
+    Cheaper,
+    /// Full matrices.
+    Dense,
+    /// Sparse Cholesky.
+    Sparse,
+}
+
 /// See the module documentation.
 pub struct CrossedObjective<'m> {
     m: &'m CrossedMoments,
@@ -56,9 +67,14 @@ struct Sweep {
 impl<'m> CrossedObjective<'m> {
     /// `active` lists, per block of the basis, the entries of Ψ that are free.
     pub fn new(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool) -> Self {
+        Self::with_core(m, active, reml, CoreKind::Cheaper)
+    }
+
+    /// The same with a choice of the core.
+    pub fn with_core(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool, kind: CoreKind) -> Self {
         let blocks = std::iter::once(m.block).chain(m.core.iter().map(|b| b.block));
         let coordinates = blocks.flat_map(|block| active[block].iter().map(move |&(a, b)| Coordinate { block, a, b })).collect();
-        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m) }
+        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m, kind) }
     }
 
     fn core_block(&self, block: usize) -> Option<&CoreBlock> {
@@ -313,7 +329,7 @@ impl<'m> CrossedObjective<'m> {
             let shifted = |sign: f64| -> Result<Vec<f64>> {
                 let mut moved = psi.to_vec();
                 c.positions().for_each(|(a, b)| moved[c.block][a * q + b] += sign * step);
-                Ok(self.gradient(&self.sweep(&moved, Order::Gradient)?).log_det_with_root(self.reml))
+                Ok(self.gradient(&self.sweep(&moved, Order::Gradient)?).log_det)
             };
             let (up, down) = (shifted(1.0)?, shifted(-1.0)?);
             for l in 0..m {
@@ -326,9 +342,12 @@ impl<'m> CrossedObjective<'m> {
 }
 
 /// Chooses how the core is kept.
-fn choose(m: &CrossedMoments) -> std::result::Result<Option<Arc<Pattern>>, CoreError> {
-    if m.size <= DENSE_ALWAYS {
-        return Ok(None);
+fn choose(m: &CrossedMoments, kind: CoreKind) -> std::result::Result<Option<Arc<Pattern>>, CoreError> {
+    match kind {
+        CoreKind::Dense => return Ok(None),
+        CoreKind::Sparse => return Ok(Some(Arc::new(Pattern::new(m)?))),
+        CoreKind::Cheaper if m.size <= DENSE_ALWAYS => return Ok(None),
+        CoreKind::Cheaper => {}
     }
     let pattern = Pattern::new(m)?;
     let dense = (m.size as f64).powi(3);
@@ -404,12 +423,6 @@ struct Gradient {
     log_det: Vec<f64>,
     r2: Vec<f64>,
     tangents: Vec<Vec<f64>>,
-}
-
-impl Gradient {
-    fn log_det_with_root(self, _reml: bool) -> Vec<f64> {
-        self.log_det
-    }
 }
 
 /// Sums over the levels of one factor: what the gradient and the root's tangents need.
