@@ -1,6 +1,7 @@
 # Runs the tests of the installed package and ends with the line "N passed, N failed, N skipped".
 # An argument runs only the files whose name matches it.
 
+options(width = 150)
 filter <- commandArgs(TRUE)
 results <- testthat::test_dir(
   "tests/testthat",
