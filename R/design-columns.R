@@ -75,7 +75,7 @@ match_levels <- function(x, levels, label) {
   unknown <- setdiff(unique(text[!is.na(text)]), levels)
   if (length(unknown) > 0L) {
     abort_hlm("data", c(
-      "{.var {label}} has {cli::qty(length(unknown))}categor{?y/ies} that the model does not know: {.val {unknown}}.",
+      "{.var {label}} has {cli::qty(length(unknown))}{?a category/categories} that the model does not know: {.val {unknown}}.",
       i = "The model knows {.val {levels}}."
     ))
   }

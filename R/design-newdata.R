@@ -36,8 +36,8 @@ newdata_columns <- function(fit, newdata) {
     n <- .row_names_info(newdata, 2L)
   }
   list(
-    columns = columns, n = n, names = as.character(row_names), na_action = na_action,
-    constants = fit$blueprint$constants, env = environment(fit$formula), own = is.null(na_action)
+    columns = columns, given = names(columns), n = n, names = as.character(row_names), na_action = na_action,
+    constants = fit$blueprint$constants, env = environment(fit$formula)
   )
 }
 
@@ -65,7 +65,7 @@ require_columns <- function(expr, rows) {
   if (length(missing) > 0L) {
     abort_hlm("data", c(
       "{.arg newdata} lacks {.var {missing}}.",
-      i = "The model needs this variable; {.arg newdata} has the columns {.var {names(rows$columns)}}."
+      i = "The model needs this variable; {.arg newdata} has the columns {.var {rows$given}}."
     ))
   }
 }

@@ -24,7 +24,7 @@ drop_missing <- function(frame, spec, na_action, means) {
   if (length(keep) == 0L) {
     abort_hlm("data", c(
       "No row is complete: every one of the {frame$n} rows misses a value of at least one variable of the model.",
-      i = "Missing values: {.val {paste0(names(counts), ' ', counts)}}."
+      i = "Missing values: {paste0(names(counts), ' (', counts, ')', collapse = ', ')}."
     ))
   }
   keep_rows(frame, spec, keep, which(bad), kind, means)
@@ -117,10 +117,10 @@ value_label <- function(value) {
 }
 
 abort_missing <- function(kind, counts, rows) {
-  listed <- paste0(names(counts), " (", counts, ")")
+  listed <- paste0(names(counts), " (", counts, ")", collapse = ", ")
   shown <- show_some(rows)
   abort_hlm("data", c(
-    "{length(rows)} row{?s} {?has/have} missing values: {.val {listed}}.",
+    "{length(rows)} row{?s} {?has/have} missing values: {listed}.",
     x = if (kind == "fail") "{.fn na.fail} was asked for; rows {shown}." else "They cannot be kept in a model; rows {shown}.",
     i = "{.code na.action = na.omit} leaves these rows out and says so in the printed output."
   ))
@@ -155,8 +155,8 @@ warn_short_persons <- function(labels, source, id, n_rows) {
   shown <- show_some(labels, 10L)
   shape <- if (source$degree == 1L) "a straight line" else paste("a curve of degree", source$degree)
   warn_hlm("data", c(
-    "{length(labels)} {.var {id}}{?s} {?has/have} too few sessions with {.var {source$label}} to fit {shape}: {shown}.",
-    i = "At least {source$degree + 1} are needed. {n_rows} row{?s} of {cli::qty(length(labels))}{?this/these}
-         {.var {id}}{?s} {cli::qty(n_rows)}{?is/are} left out."
+    "{length(labels)} person{?s} {?has/have} too few sessions with {.var {source$label}} to fit {shape} ({.var {id}}): {shown}.",
+    i = "At least {source$degree + 1} sessions are needed. The {n_rows} row{?s} of {cli::qty(length(labels))}{?this person/these
+         persons} {cli::qty(n_rows)}{?is/are} left out."
   ))
 }

@@ -82,7 +82,7 @@ find_outside <- function(name, env, data) {
   if (!is.null(value) && !is.function(value)) {
     return(value)
   }
-  close <- names(data)[utils::adist(name, names(data), ignore.case = TRUE)[1L, ] <= 2L]
+  close <- names(data)[utils::adist(name, names(data), ignore.case = TRUE)[1L, ] <= nchar(name) %/% 3L]
   abort_hlm("data", c(
     "The variable {.var {name}} of the formula is not in the data.",
     i = if (length(close)) "Did you mean {.var {close}}?" else "The data have the columns {.var {names(data)}}."

@@ -27,7 +27,7 @@ test_that("list columns, empty data and unknown variables are errors that name t
   d$notes <- as.list(seq_len(nrow(d)))
   expect_error(front(y ~ notes + (1 | patient), d), "list column", class = "hlm_error_data")
   expect_error(hlm(y ~ x + (1 | patient), data = d[0, ]), "no rows", class = "hlm_error_data")
-  expect_error(front(y ~ xx + (1 | patient), d), "Did you mean", class = "hlm_error_data")
+  expect_error(front(y ~ treatmnt + (1 | patient), d), "Did you mean `treatment`", class = "hlm_error_data")
   expect_error(hlm(y ~ x + (1 | patient), data = as.matrix(d[1:3])), "data frame", class = "hlm_error_data")
 })
 

@@ -71,7 +71,7 @@ test_that("persons with too few sessions to detrend are named and get missing va
   d <- synthetic_sessions()
   d <- d[!(d$patient == 5 & d$session > 1), ]
   expect_warning(
-    out <- disaggregate(d, x, id = patient, time = session, method = "detrend", at = 1), "straight line: 5",
+    out <- disaggregate(d, x, id = patient, time = session, method = "detrend", at = 1), "\\(`patient`\\): 5",
     class = "hlm_warning_data"
   )
   expect_equal(which(is.na(out$x_within)), which(d$patient == 5))

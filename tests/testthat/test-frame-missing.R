@@ -79,14 +79,14 @@ test_that("transformations are computed before rows are dropped, as lm() does", 
 test_that("no complete row is an error that counts what is missing", {
   d <- synthetic_sessions()
   d$x <- NA_real_
-  expect_error(front(y ~ x + (1 | patient), d), "x 67", class = "hlm_error_data")
+  expect_error(front(y ~ x + (1 | patient), d), "x \\(67\\)", class = "hlm_error_data")
 })
 
 test_that("persons with too few sessions to detrend are left out, named and counted", {
   d <- synthetic_sessions()
   d <- d[!(d$patient == 5 & d$session > 1), ]
   expect_warning(
-    fit <- front(y ~ wb(x, detrend = TRUE) + (1 | patient), d, time = "session"), "straight line: 5",
+    fit <- front(y ~ wb(x, detrend = TRUE) + (1 | patient), d, time = "session"), "\\(`patient`\\): 5",
     class = "hlm_warning_data"
   )
   expect_equal(fit$dropped, c("trend of x" = 1L))
