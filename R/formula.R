@@ -203,7 +203,7 @@ strip_namespaces <- function(expr) {
 # The formula is kept with the fit, but not the frame of the function it was typed in: that could hold anything.
 clean_env <- function(env) {
   while (!is.null(env) && !identical(env, emptyenv())) {
-    if (identical(env, globalenv()) || isNamespace(env) || environmentName(env) != "") {
+    if (identical(env, globalenv()) || isNamespace(env) || startsWith(environmentName(env), "package:")) {
       return(env)
     }
     env <- parent.env(env)
