@@ -112,7 +112,8 @@ print_rows <- function(account) {
   if (length(dropped)) cat(" (missing values: ", paste(names(dropped), dropped, collapse = ", "), ")", sep = "")
   cat("\n")
   rows <- vapply(account$per_group, function(span) {
-    if (span[[1L]] == span[[2L]]) paste(span[[1L]], "each") else paste(span[[1L]], "to", span[[2L]])
+    shown <- format(span, big.mark = ",", trim = TRUE)
+    if (span[[1L]] == span[[2L]]) paste(shown[[1L]], "each") else paste(shown, collapse = " to ")
   }, "")
   groups <- format(account$ngrps, big.mark = ",", trim = TRUE)
   print_table(cbind(Level = plain_group(names(account$ngrps)), Number = groups, `Rows per group` = rows))
@@ -140,7 +141,15 @@ coefficient_sections <- function(fit) {
 # "patient:therapist" is, to a reader, the patient, or the patient in a therapist's care.
 plain_level <- function(name) sub(":.*", "", name)
 
-plain_group <- function(name) gsub(":", " in ", name, fixed = TRUE)
+# A cross-classification of two factors that are no levels themselves (dept:service) is not "in" anything.
+plain_group <- function(name, levels = name) {
+  one <- function(text) {
+    outer <- gsub("^\\(|\\)$", "", sub("^[^:]*:", "", text))
+    if (outer != text && outer %in% levels) return(paste(plain_level(text), "in", one(outer)))
+    gsub(":", " and ", text, fixed = TRUE)
+  }
+  vapply(name, one, "", USE.NAMES = FALSE)
+}
 
 section_heading <- function(fit, type, level) {
   person <- plain_level(fit$id %||% group_names(fit)[[1L]])

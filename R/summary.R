@@ -84,7 +84,7 @@ fit_status <- function(fit) {
 
 boundary_words <- function(boundary, fit) {
   term <- fit$design$terms[[boundary$term]]
-  group <- plain_group(fit$design$groups[[term$group]]$name)
+  group <- plain_group(fit$design$groups[[term$group]]$name, group_names(fit))
   what <- paste(as.character(boundary$component), collapse = "' and '")
   switch(boundary$kind,
     `zero variance` = paste0(

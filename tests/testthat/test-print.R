@@ -25,6 +25,15 @@ test_that("p values are printed as clinicians' journals do", {
   expect_equal(format_p(c(0.0004, 0.04, 1, NA)), c("<0.001", "0.040", "1.000", ""))
 })
 
+test_that("nested groups are told as such, cross-classified ones are not", {
+  expect_equal(plain_group(c("patient:therapist", "therapist")), c("patient in therapist", "therapist"))
+  expect_equal(
+    plain_group(c("session:(patient:therapist)", "patient:therapist", "therapist")),
+    c("session in patient in therapist", "patient in therapist", "therapist")
+  )
+  expect_equal(plain_group(c("s", "dept:service")), c("s", "dept and service"))
+})
+
 test_that("an aliased predictor is named as left out", {
   d <- therapy_data()
   d$twice <- 2 * d$session
