@@ -22,7 +22,8 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
     contrasts = coding$contrasts,
     types = vapply(variables, variable_type, ""),
     constants = c(frame$constants, local_functions(spec, env)),
-    products = NULL
+    products = NULL,
+    values = frame$value_calls
   )
 }
 

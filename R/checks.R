@@ -37,7 +37,7 @@ plain_column <- function(x) {
 }
 
 check_outcome <- function(y, label) {
-  if (is.numeric(y) && !is.factor(y) && is.null(dim(y))) {
+  if (is.numeric(y) && !is.factor(y) && NCOL(y) == 1L) {
     return(invisible())
   }
   kind <- if (is.factor(y)) {
@@ -46,7 +46,7 @@ check_outcome <- function(y, label) {
     "text"
   } else if (is.logical(y)) {
     "TRUE/FALSE"
-  } else if (!is.null(dim(y))) {
+  } else if (NCOL(y) > 1L) {
     "a table of several columns"
   } else {
     paste("of class", class(y)[1L])
@@ -72,9 +72,10 @@ check_column_type <- function(x, label) {
   }
 }
 
-# sum() meets every value once and allocates nothing: only if it is not finite is the column looked at closely.
+# sum() meets every value once and allocates nothing: only if it is not finite is the column looked at closely. (Sums of
+# integers may overflow; they have no Inf anyway.)
 is_clean <- function(x) {
-  if (is.numeric(x)) is.finite(sum(x)) else !anyNA(x)
+  if (is.double(x) && !is.object(x)) is.finite(sum(x)) else !anyNA(x)
 }
 
 # Inf and NaN come from a calculation gone wrong, so they are not treated as missing values.
@@ -152,7 +153,7 @@ combined_name_known <- function(a, b, factors) {
 
 looks_reused <- function(a, b) {
   cell <- (a$codes - 1) * length(b$levels) + b$codes
-  n_cells <- length(unique(cell))
+  n_cells <- length(engine_group_codes(cell)$first)
   if (length(cell) < 2 * n_cells) {
     return(FALSE)
   }

@@ -75,15 +75,16 @@ check_newdata_source <- function(means, rows, wanted, needs_x, has_new) {
 
 # The value to split, lagged if the term is. For persons of the fit an earlier session may lie in the fit's own data.
 newdata_value <- function(fit, what, rows, given) {
+  expr <- if (is.null(what$value)) what$expr else fit$blueprint$values[[what$value]]
   if (what$lag == 0L) {
-    require_columns(what$expr, rows)
-    return(eval_new(what$expr, rows))
+    require_columns(expr, rows)
+    return(drop_column(eval_new(expr, rows)))
   }
   if (!is.null(given[[what$label]])) {
     return(given[[what$label]])
   }
   id <- if (is.null(what$id)) lag_id(fit) else what$id
-  for (expr in list(what$expr, id, as.name(fit$time))) require_columns(expr, rows)
+  for (needed in list(expr, id, as.name(fit$time))) require_columns(needed, rows)
   old <- list(columns = as.list(fit$data), n = nrow(fit$data), constants = rows$constants, env = rows$env)
   labels <- c(group_labels(id, rows$columns, rows$env), group_labels(id, old$columns, old$env))
   codes <- match(labels, unique(labels[!is.na(labels)]), nomatch = 0L)
@@ -91,8 +92,8 @@ newdata_value <- function(fit, what, rows, given) {
   new_time <- time_values(rows$columns[[fit$time]], fit$time, origin$origin)$values
   mine <- seq_len(rows$n)
   lagged_values(
-    as.double(eval_new(what$expr, rows)), codes[mine], new_time, what$lag,
-    history = list(x = as.double(eval_new(what$expr, old)), person = codes[-mine], time = origin$values)
+    as.double(eval_new(expr, rows)), codes[mine], new_time, what$lag,
+    history = list(x = as.double(eval_new(expr, old)), person = codes[-mine], time = origin$values)
   )
 }
 

@@ -1,7 +1,7 @@
 # Person means and trends: computed once from the declared rows, kept (frozen) with the fit, used for new data.
 #
 # `means` of a fit, one element per disaggregated variable (name: its label, e.g. "ans" or "ans_lag1"):
-#   label, expr, lag, degree     what is disaggregated; degree 0: mean, 1: line, ... of the person's own
+#   label, expr, lag, degree     what is disaggregated (expr with the parameters of scale() etc. filled in); degree 0: mean, 1: line, ... of the person's own
 #   id, time, origin             grouping expression of the person, name of the time variable, its origin (dates)
 #   persons, count               labels of the persons; rows that define each mean
 #   coef, centre                 J x (degree + 1) coefficients of the person's polynomial in (time - centre); for a mean
@@ -47,7 +47,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
   model <- person_models(base$x, base$person, length(person$levels), base$time, source$degree)
   value <- spec$values[[source$value]]
   means <- list(
-    label = source$label, expr = value$expr, lag = value$lag, degree = source$degree,
+    label = source$label, expr = frame$value_calls[[source$value]], lag = value$lag, degree = source$degree,
     id = person$expr, time = if (needs_time(spec)) spec$time, origin = frame$origin,
     persons = person$levels, count = model$count, coef = model$coef, centre = model$centre,
     rows = control$means, weighting = control$weighting, columns = list()

@@ -217,8 +217,17 @@ add_values <- function(frame, spec, env) {
     person <- frame$factors[[frame$id]]
     check_duplicate_times(person$codes, frame$time, person$levels, list(id = frame$id, time = spec$time))
   }
-  frame$values <- lapply(spec$values, function(value) {
-    x <- plain_column(eval_variable(value$expr, frame$raw, env))
+  # scale(x) and the like: for new data with the centre and scale of these rows
+  frame$value_calls <- lapply(spec$values, `[[`, "expr")
+  for (key in names(spec$values)) {
+    value <- eval_variable(spec$values[[key]]$expr, frame$raw, env)
+    if (is.call(spec$values[[key]]$expr)) {
+      frame$value_calls[[key]] <- stats::makepredictcall(value, spec$values[[key]]$expr)
+    }
+    frame$values[[key]] <- plain_column(value)
+  }
+  frame$values <- Map(function(value, x) {
+    x <- drop_column(x)
     check_predictor(x, expr_text(value$expr), frame)
     x <- as.double(x)
     if (value$lag == 0L) {
@@ -227,8 +236,13 @@ add_values <- function(frame, spec, env) {
     found <- lagged_values(x, frame$factors[[frame$id]]$codes, frame$time, value$lag)
     check_lag(found, value, spec, frame)
     found
-  })
+  }, spec$values, frame$values)
   frame
+}
+
+# scale(x) is a matrix of one column
+drop_column <- function(x) {
+  if (is.matrix(x) && ncol(x) == 1L) x[, 1L] else x
 }
 
 check_predictor <- function(x, label, frame) {

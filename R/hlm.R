@@ -116,43 +116,59 @@ check_data <- function(data) {
   }
 }
 
-# `id` and `time`: a bare name of a column, a string, `a:b`, or a variable of the caller that holds a string.
+# `id` and `time`: a bare name of a column, a string, a combination (`a:b`, `a/b`, `c(a, b)`), or a variable of the caller
+# that holds a string. Returns a symbol, a call a:b, or NULL.
 capture_name <- function(expr, names, caller, argument) {
-  if (is.null(expr)) {
-    return(NULL)
-  }
-  if (is.symbol(expr)) {
+  if (is.symbol(expr) && !as.character(expr) %in% names) {
     name <- as.character(expr)
-    value <- if (name %in% names) NULL else get0(name, envir = caller)
-    if (name %in% names || !(is.character(value) && length(value) %in% 1:2 || is.null(value))) {
-      return(expr)
-    }
-    if (is.null(value)) {
-      if (exists(name, envir = caller)) {
-        return(NULL)
+    if (!exists(name, envir = caller) || is.function(get(name, envir = caller))) {
+      # without `data` the variable itself may be meant
+      if (is.null(names) && exists(name, envir = caller)) {
+        return(expr)
       }
       abort_missing_name(name, names, argument)
     }
+    value <- get(name, envir = caller)
+    if (!is.null(value) && !is.character(value) || is.null(names) && length(value) > 2L) {
+      return(if (is.null(names)) expr else abort_missing_name(name, names, argument))
+    }
     expr <- value
   }
-  if (is.call(expr) && call_head(expr) == ":") {
+  if (is.null(expr) || is.symbol(expr)) {
     return(expr)
   }
-  if (is.call(expr)) expr <- eval(expr, caller)
-  if (is.null(expr)) {
+  parts <- name_parts(expr)
+  if (is.null(parts)) {
+    abort_hlm("formula", "{.arg {argument}} must be the name of a variable, for example {.code {argument} = patient}.")
+  }
+  unknown <- setdiff(parts, names)
+  if (!is.null(names) && length(unknown) > 0L) abort_missing_name(unknown[1L], names, argument)
+  Reduce(function(a, b) call(":", a, b), lapply(parts, as.name))
+}
+
+# Names of columns in a string, c("a", "b"), c(a, b), a:b or a/b (b:a, as in a formula); NULL for anything else.
+name_parts <- function(expr) {
+  if (is.character(expr)) {
+    return(if (length(expr) %in% 1:3 && !anyNA(expr)) expr)
+  }
+  if (is.symbol(expr)) {
+    return(as.character(expr))
+  }
+  head <- call_head(expr)
+  if (!head %in% c(":", "/", "c", "(")) {
     return(NULL)
   }
-  if (!is.character(expr) || length(expr) != 1L || is.na(expr)) {
-    abort_hlm("formula", "{.arg {argument}} must be the name of one variable, for example {.code {argument} = patient}.")
+  parts <- lapply(as.list(expr)[-1L], name_parts)
+  if (any(vapply(parts, is.null, NA))) {
+    return(NULL)
   }
-  if (!is.null(names) && !expr %in% names) abort_missing_name(expr, names, argument)
-  as.name(expr)
+  unlist(if (head == "/") rev(parts) else parts)
 }
 
 abort_missing_name <- function(name, names, argument) {
   abort_hlm("data", c(
     "{.arg {argument}} is {.var {name}}, but the data have no such column.",
-    i = "The data have the columns {.var {names}}."
+    i = if (length(names)) "The data have the columns {.var {names}}."
   ))
 }
 

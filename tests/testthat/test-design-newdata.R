@@ -61,3 +61,13 @@ test_that("constants of the formula travel with the fit", {
   fit <- unserialize(serialize(make(), NULL))
   expect_equal(design_newdata(fit, d[1:3, ])$x[, -1], cbind(d$x^2, 2 * d$w)[1:3, ], ignore_attr = TRUE)
 })
+
+test_that("peers: slopes differ by moderator, since products are real model terms", {
+  d <- synthetic_sessions()
+  fit <- front(y ~ within(x) * between(w) + (1 | patient), d)
+  expect_equal(attr(fit$spec$terms$object, "term.labels"), c("x_within", "w_between", "x_within:w_between"))
+  grid <- expand.grid(x_within = 0:1, w_between = c(-1, 2))
+  x <- design_newdata(fit, grid, random = FALSE)$x
+  slopes <- x[c(2, 4), ] - x[c(1, 3), ]
+  expect_equal(slopes[, "x_within:w_between"], c(-1, 2), ignore_attr = TRUE)
+})

@@ -114,3 +114,10 @@ test_that("double-demeaned products of new rows use the frozen mean of the produ
   change <- design_newdata(fit, one)$x - design_newdata(fit, d[3, ])$x
   expect_equal(change[, "x_within:w_within"], d$w[3] - mean(d$w[d$patient == d$patient[3]]), ignore_attr = TRUE)
 })
+
+test_that("within(scale(x)) keeps the centre and scale of the fit", {
+  d <- synthetic_sessions()
+  fit <- front(y ~ wb(scale(x)) + lagged(scale(w)) + (1 | patient), d, time = "session")
+  few <- d[fit$rows[c(1, 5, 9)], ]
+  expect_equal(design_newdata(fit, few)$x, design_matrix_x(fit)[c(1, 5, 9), ], ignore_attr = TRUE, tolerance = 1e-12)
+})

@@ -11,12 +11,45 @@ test_that("id and time take bare names, strings, and variables that hold strings
   expect_equal(bare$time, "session")
 })
 
+test_that("an id may combine variables", {
+  d <- synthetic_sessions()
+  d$number <- (d$patient - 1) %% 3 + 1
+  fits <- list(
+    hlm(y ~ wb(x) + (1 | therapist), d, id = number:therapist),
+    hlm(y ~ wb(x) + (1 | therapist), d, id = therapist / number),
+    hlm(y ~ wb(x) + (1 | therapist), d, id = c(number, therapist)),
+    hlm(y ~ wb(x) + (1 | therapist), d, id = c("number", "therapist"))
+  )
+  for (fit in fits) {
+    expect_equal(fit$id, "number:therapist")
+    expect_equal(fit$design$columns[[1]], d$x - ave(d$x, d$patient))
+  }
+})
+
+test_that("a standardised outcome or predictor is one column", {
+  d <- synthetic_sessions()
+  fit <- hlm(scale(y) ~ within(scale(x)) + (1 | patient), d)
+  expect_equal(fit$design$y, as.vector(scale(d$y)))
+  z <- as.vector(scale(d$x))
+  expect_equal(fit$design$columns[[1]], z - ave(z, d$patient))
+})
+
+test_that("large integers do not overflow the check for missing values", {
+  d <- synthetic_sessions()
+  d$cost <- 2e9L - seq_len(nrow(d))
+  expect_no_warning(fit <- hlm(y ~ cost + (1 | patient), d))
+  expect_equal(fit$design$columns[[1]], as.double(d$cost))
+})
+
 test_that("wrong ids, times, data and options are classed errors", {
   d <- synthetic_sessions()
   formula <- y ~ wb(x) + (1 | patient)
   expect_error(hlm(formula, d, id = nothere), class = "hlm_error_data")
   expect_error(hlm(formula, d, time = "nothere"), class = "hlm_error_data")
-  expect_error(hlm(formula, d, id = c("a", "b")), class = "hlm_error_formula")
+  expect_error(hlm(formula, d, id = c("a", "b")), class = "hlm_error_data")
+  expect_error(hlm(formula, d, id = 3), class = "hlm_error_formula")
+  expect_error(hlm(formula, d, id = toupper(patient)), class = "hlm_error_formula")
+  expect_error(hlm(formula, d, time = c(session, patient)), class = "hlm_error_formula")
   expect_error(hlm(formula, d, REML = NA), class = "hlm_error_design")
   expect_error(hlm(formula, d, control = list()), class = "hlm_error_design")
   expect_error(hlm(formula, list(y = 1)), class = "hlm_error_data")
