@@ -31,7 +31,9 @@
 #' `subset` acts first, as if the other rows had not been given. Rows with missing values are then left out (`na.action`),
 #' counted per variable, and only then are the persons' means taken, over the rows that remain
 #' (`hlm_control(means = "available")`: over all rows with the variable). A grand mean counts each person once
-#' (`weighting = "rows"`: each row). The means are kept in the fit; [predict()] uses them. Infinite values and `NaN` are
+#' (`weighting = "rows"`: each row). The means are kept in the fit; [predict()] uses them for
+#' persons of the fit, takes columns `x_within` and `x_between` of new data as they are, and describes other persons by their
+#' own rows. `.` stands for all columns that the formula does not use otherwise. Infinite values and `NaN` are
 #' errors. Transformations such as `scale(x)` or `poly(x, 2)` are computed before rows are left out, as [lm()] does.
 #'
 #' @section Persons and time:
@@ -43,7 +45,8 @@
 #'
 #' @param formula A formula `outcome ~ fixed effects + (random effects | group)`; see below.
 #' @param data A data frame, tibble or data.table with one row per person and session.
-#' @param id The variable that identifies the person, as a bare name or a string; also `therapist:patient`.
+#' @param id The variable that identifies the person, as a bare name or a string; also a combination,
+#'   `therapist:patient`.
 #' @param time The variable that holds the session or time, as a bare name or a string.
 #' @param REML Restricted maximum likelihood (`TRUE`, default) or maximum likelihood (`FALSE`).
 #' @param weights Prior weights, evaluated in `data`: the residual variance of row i is sigma^2 / weight.
