@@ -69,7 +69,8 @@ other_table <- function(rows) {
   rows <- rows[!rows$quantity %in% c("estimate", "SE", "t", "df", "CI lower", "CI upper") & (rows$quantity != "p" | grepl("^LRT", rows$term)), ]
   share <- grepl("^ICC", rows$quantity)
   show <- function(value, digits) {
-    text <- ifelse(share, paste(decimals(100 * value, digits - 2), "%"), decimals(value, digits))
+    chi_square <- grepl("^chi2", rows$quantity)
+    text <- ifelse(share, paste(decimals(100 * value, digits - 2), "%"), decimals(value, ifelse(chi_square, 2, digits)))
     ifelse(grepl("^p", rows$quantity), p_text(value, digits), text)
   }
   published <- show(rows$published, 2)
