@@ -66,7 +66,6 @@ show_model <- function(title, analysis, formula, found, test) {
   rows <- compare_figures(analysis, found)
   estimates <- if (analysis != "descriptives") estimate_table(rows)
   if (NROW(estimates)) {
-    estimates$Term[duplicated(estimates$Term)] <- ""
     print_plain(estimates)
   }
   others <- other_table(rows)
