@@ -5,6 +5,7 @@ use crate::fit::Prepared;
 use crate::linalg::small;
 use crate::objective::profile::{sandwich, Point, Profile};
 use crate::objective::{Coordinate, Order};
+use crate::optimize::boundary::{gradient_matrix, one_sided_gradients};
 
 /// A component of the covariance matrix that lies on the boundary of the parameter space.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,11 +94,14 @@ pub fn at(prepared: &Prepared, profile: &Profile, point: &Point) -> Result<Estim
 
 fn modes(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Vec<f64>>> {
     let mut modes = profile.objective.modes(&profile.parameters.psi(theta))?;
+    let y_scale = prepared.basis.y.1;
     for (block, values) in prepared.basis.blocks.iter().zip(&mut modes) {
         let q = block.columns.len();
+        let back: Vec<f64> = block.back.iter().map(|v| y_scale * v).collect();
+        let mut mapped = vec![0.0; q];
         for node in values.chunks_exact_mut(q) {
-            let mapped = small::product(q, q, 1, &block.back, node);
-            node.iter_mut().zip(mapped).for_each(|(v, m)| *v = prepared.basis.y.1 * m);
+            small::multiply(q, q, 1, &back, node, &mut mapped);
+            node.copy_from_slice(&mapped);
         }
     }
     Ok(modes)
@@ -154,7 +158,7 @@ pub fn derivatives(prepared: &Prepared, profile: &Profile, theta: &[f64], point:
     let jacobian = profile.parameters.jacobian(theta, coordinates);
     let gradient = small::product(1, m, k, &psi_gradient, &jacobian);
     let mut hessian = Vec::new();
-    if !point.hessian.is_empty() {
+    if !point.pieces.r2_hessian.is_empty() {
         let in_psi = sandwich(m, m, &map, &profile.psi_hessian(&point.pieces));
         hessian = sandwich(m, k, &jacobian, &in_psi);
         let curvature = profile.parameters.curvature(theta, coordinates, &psi_gradient);
@@ -166,46 +170,15 @@ pub fn derivatives(prepared: &Prepared, profile: &Profile, theta: &[f64], point:
 
 /// Terms whose covariance matrix is singular, with the one-sided gradient into the interior.
 fn boundary(profile: &Profile, point: &Point) -> Vec<BoundaryComponent> {
-    let coordinates = profile.objective.coordinates();
+    let lambdas = profile.parameters.lambdas(&point.theta);
     let mut out = Vec::new();
-    for ((index, term), lambda) in profile.parameters.terms.iter().enumerate().zip(profile.parameters.lambdas(&point.theta)) {
+    for (index, (term, lambda)) in profile.parameters.terms.iter().zip(lambdas).enumerate() {
         let q = term.q;
-        // gradient as a symmetric matrix: a coordinate off the diagonal moves two entries
-        let mut g = vec![0.0; q * q];
-        for (c, value) in coordinates.iter().zip(&point.psi_gradient) {
-            let inside = |k: usize| k >= term.start && k < term.start + q;
-            if c.block == term.block && inside(c.a) && inside(c.b) {
-                let (a, b) = (c.a - term.start, c.b - term.start);
-                let share = if a == b { *value } else { 0.5 * value };
-                g[a * q + b] = share;
-                g[b * q + a] = share;
-            }
-        }
-        for a in 0..q {
-            if lambda[a * q + a] != 0.0 {
-                continue;
-            }
+        let g = gradient_matrix(profile, point, index);
+        for (a, one_sided_gradient) in one_sided_gradients(q, &lambda, &g) {
             let empty = (0..q).all(|b| lambda[a * q + b] == 0.0);
-            // null direction of Ψ that has 1 at a: v'Λ = 0, solved from the pivots before a
-            let v = null_direction(q, &lambda, a);
-            let gv = small::product(q, q, 1, &g, &v);
-            let one_sided_gradient = small::dot(&v, &gv) / small::dot(&v, &v);
             out.push(BoundaryComponent { term: index, column: empty.then_some(a), one_sided_gradient });
         }
     }
     out
-}
-
-/// v with v_a = 1, v_j = 0 for j > a and v'Λ = 0, for a zero pivot a of a canonical lower-triangular Λ.
-fn null_direction(q: usize, lambda: &[f64], a: usize) -> Vec<f64> {
-    let mut v = vec![0.0; q];
-    v[a] = 1.0;
-    for j in (0..a).rev() {
-        let pivot = lambda[j * q + j];
-        if pivot != 0.0 {
-            let known: f64 = (j + 1..=a).map(|i| v[i] * lambda[i * q + j]).sum();
-            v[j] = -known / pivot;
-        }
-    }
-    v
 }

@@ -11,6 +11,9 @@ use crate::error::{CoreError, Result};
 /// [`CoreError::Numerical`] when the iteration does not converge (values that are not finite).
 pub fn symmetric_eigen(n: usize, a: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     let failed = || CoreError::Numerical { what: "an eigenvalue decomposition did not converge".into() };
+    if n == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
     if n == 1 {
         return if a[0].is_finite() { Ok((vec![a[0]], vec![1.0])) } else { Err(failed()) };
     }

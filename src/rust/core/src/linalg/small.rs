@@ -4,6 +4,7 @@
 ///
 /// I + AΨ has eigenvalues ≥ 1, so it is invertible even where A or Ψ is singular: the boundary needs no special case.
 /// Returns `None` when rounding has destroyed that (values that are not finite).
+#[inline(always)]
 pub fn invert_i_plus(q: usize, a: &[f64], psi: &[f64], n: &mut [f64]) -> Option<f64> {
     match q {
         1 => {
@@ -69,6 +70,7 @@ fn invert_i_plus_general(q: usize, a: &[f64], psi: &[f64], n: &mut [f64]) -> Opt
 }
 
 /// out (m × n) = left (m × k) · right (k × n).
+#[inline(always)]
 pub fn multiply(m: usize, k: usize, n: usize, left: &[f64], right: &[f64], out: &mut [f64]) {
     out[..m * n].fill(0.0);
     for i in 0..m {
@@ -101,6 +103,7 @@ pub fn product(m: usize, k: usize, n: usize, left: &[f64], right: &[f64]) -> Vec
 }
 
 /// Dot product.
+#[inline(always)]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
@@ -126,6 +129,7 @@ pub fn mirror(n: usize, a: &mut [f64]) {
 }
 
 /// Replaces a by (a + a') / 2.
+#[inline(always)]
 pub fn symmetrize(n: usize, a: &mut [f64]) {
     for i in 0..n {
         for j in 0..i {

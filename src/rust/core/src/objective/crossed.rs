@@ -331,9 +331,13 @@ impl<'m> CrossedObjective<'m> {
                 c.positions().for_each(|(a, b)| moved[c.block][a * q + b] += sign * step);
                 Ok(self.gradient(&self.sweep(&moved, Order::Gradient)?).log_det)
             };
-            let (up, down) = (shifted(1.0)?, shifted(-1.0)?);
-            for l in 0..m {
-                hessian[k * m + l] = (up[l] - down[l]) / (2.0 * step);
+            if scale > 0.0 {
+                let (up, down) = (shifted(1.0)?, shifted(-1.0)?);
+                (0..m).for_each(|l| hessian[k * m + l] = (up[l] - down[l]) / (2.0 * step));
+            } else if c.a == c.b {
+                // a variance of zero: differences into the interior, of second order too
+                let (here, one, two) = (shifted(0.0)?, shifted(1.0)?, shifted(2.0)?);
+                (0..m).for_each(|l| hessian[k * m + l] = (4.0 * one[l] - 3.0 * here[l] - two[l]) / (2.0 * step));
             }
         }
         small::symmetrize(m, &mut hessian);

@@ -19,6 +19,31 @@ use crate::moments::nested::NestedMoments;
 /// Fewer nodes than this are not worth a second thread.
 const PARALLEL_NODES: usize = 20_000;
 
+/// Calls a method with its first two arguments, the numbers of own and outer columns of a node, as constants for the usual sizes: the
+/// compiler then unrolls the loops, which are too short to run well otherwise.
+macro_rules! with_sizes {
+    (@outer $q:literal, $f:expr, $method:ident, $self:ident, $($rest:expr),*) => {
+        match $f {
+            2 => $self.$method($q, 2, $($rest),*),
+            3 => $self.$method($q, 3, $($rest),*),
+            4 => $self.$method($q, 4, $($rest),*),
+            5 => $self.$method($q, 5, $($rest),*),
+            6 => $self.$method($q, 6, $($rest),*),
+            7 => $self.$method($q, 7, $($rest),*),
+            8 => $self.$method($q, 8, $($rest),*),
+            f => $self.$method($q, f, $($rest),*),
+        }
+    };
+    ($q:expr, $f:expr, $method:ident, $self:ident, $($rest:expr),*) => {
+        match $q {
+            1 => with_sizes!(@outer 1, $f, $method, $self, $($rest),*),
+            2 => with_sizes!(@outer 2, $f, $method, $self, $($rest),*),
+            3 => with_sizes!(@outer 3, $f, $method, $self, $($rest),*),
+            q => $self.$method(q, $f, $($rest),*),
+        }
+    };
+}
+
 /// Blocks of every node kept from the sweep up for the sweep down.
 #[derive(Debug, Default)]
 struct LevelStore {
@@ -58,6 +83,8 @@ pub struct NestedObjective<'m> {
     reml: bool,
     p: usize,
     works: Vec<Mutex<Work>>,
+    /// Where the stores of `works` were filled last, and the root there.
+    last: Mutex<Option<(Vec<Vec<f64>>, Root)>>,
 }
 
 fn pair(i: usize, j: usize) -> usize {
@@ -78,7 +105,7 @@ impl<'m> NestedObjective<'m> {
         let top = moments.levels.len() - 1;
         let p = moments.levels[top].f - 1;
         let works = moments.chunks.iter().map(|_| Mutex::new(Work::default())).collect();
-        NestedObjective { moments, coordinates, first, reml, p, works }
+        NestedObjective { moments, coordinates, first, reml, p, works, last: Mutex::new(None) }
     }
 
     fn levels(&self) -> usize {
@@ -105,7 +132,7 @@ impl<'m> NestedObjective<'m> {
         for l in 0..levels {
             let level = &self.moments.levels[l];
             let (q, f, below) = (level.q, level.f, self.first[l]);
-            let nodes = if order > Order::Gradient { self.moments.chunks[chunk][l].len() } else { 1 };
+            let nodes = if order > Order::Value { self.moments.chunks[chunk][l].len() } else { 1 };
             let store = &mut work.stores[l];
             store.h.resize(nodes * q * q, 0.0);
             store.n.resize(nodes * q * q, 0.0);
@@ -153,24 +180,21 @@ impl<'m> NestedObjective<'m> {
         }
     }
 
-    /// Eliminates nodes of the finest level, constants propagated for the usual numbers of columns.
+    /// Eliminates nodes of the finest level.
     fn leaves(&self, nodes: std::ops::Range<usize>, psi: &[Vec<f64>], order: Order, chunk: usize, work: &mut Work) {
-        match self.moments.levels[0].q {
-            1 => self.leaves_of(1, nodes, psi, order, chunk, work),
-            2 => self.leaves_of(2, nodes, psi, order, chunk, work),
-            3 => self.leaves_of(3, nodes, psi, order, chunk, work),
-            q => self.leaves_of(q, nodes, psi, order, chunk, work),
-        }
+        with_sizes!(self.moments.levels[0].q, self.moments.levels[0].f, leaves_of, self, nodes, psi, order, chunk, work);
     }
 
     #[inline(always)]
-    fn leaves_of(&self, q: usize, nodes: std::ops::Range<usize>, psi: &[Vec<f64>], order: Order, chunk: usize, work: &mut Work) {
+    #[allow(clippy::too_many_arguments)] // sizes first: constants where they are usual ones
+    fn leaves_of(
+        &self, q: usize, f: usize, nodes: std::ops::Range<usize>, psi: &[Vec<f64>], order: Order, chunk: usize, work: &mut Work,
+    ) {
         let level = &self.moments.levels[0];
-        let f = level.f;
         let psi = psi[self.moments.hierarchy.blocks[0]].as_slice();
         let own = &self.coordinates[..self.first[1]];
         let base = self.moments.chunks[chunk][0].start;
-        let keep = order > Order::Gradient;
+        let (keep, curved) = (order > Order::Value, order > Order::Gradient);
         let Work { stores, sums, tangents, log_det, log_det_gradient, hh, scratch, failed, .. } = work;
         let store = &mut stores[0];
         let (sum, tangent, hh) = (&mut sums[1], &mut tangents[1], &mut hh[0]);
@@ -215,7 +239,7 @@ impl<'m> NestedObjective<'m> {
                     subtract_outer(f, &b[i * f..(i + 1) * f], &b[j * f..(j + 1) * f], out);
                 }
             }
-            if keep {
+            if curved {
                 accumulate_pairs(q, h, h, hh);
             }
         }
@@ -227,7 +251,7 @@ impl<'m> NestedObjective<'m> {
         let level = &self.moments.levels[l];
         let (q, f, dim) = (level.q, level.f, level.q + level.f);
         let psi = psi[self.moments.hierarchy.blocks[l]].as_slice();
-        let at = if order > Order::Gradient { node - self.moments.chunks[chunk][l].start } else { 0 };
+        let at = if order > Order::Value { node - self.moments.chunks[chunk][l].start } else { 0 };
         let (mut a, mut r) = (level.a[node * q * q..(node + 1) * q * q].to_vec(), level.r[node * q * f..(node + 1) * q * f].to_vec());
         let (lower, upper) = work.sums.split_at_mut(l + 1);
         let (from, to) = (&lower[l], &mut upper[0]);
@@ -272,7 +296,7 @@ impl<'m> NestedObjective<'m> {
             small::mirror(dim, c);
             let (c_aa, top) = carry(q, f, c, &u, &mut upper[0][k * f * f..(k + 1) * f * f]);
             work.log_det_gradient[k] += small::trace_product(q, q, &t, &c_aa);
-            if order > Order::Gradient {
+            if order > Order::Value {
                 let at = (at * below + k) * q * f;
                 store.k[at..at + q * f].copy_from_slice(&top);
                 tops.push(c_aa);
@@ -339,17 +363,14 @@ impl<'m> NestedObjective<'m> {
     }
 
     fn down_leaves(&self, nodes: std::ops::Range<usize>, adjoint: &[f64], w: &[f64], chunk: usize, work: &mut Work) {
-        match self.moments.levels[0].q {
-            1 => self.down_leaves_of(1, nodes, adjoint, w, chunk, work),
-            2 => self.down_leaves_of(2, nodes, adjoint, w, chunk, work),
-            3 => self.down_leaves_of(3, nodes, adjoint, w, chunk, work),
-            q => self.down_leaves_of(q, nodes, adjoint, w, chunk, work),
-        }
+        with_sizes!(self.moments.levels[0].q, self.moments.levels[0].f, down_leaves_of, self, nodes, adjoint, w, chunk, work);
     }
 
     #[inline(always)]
-    fn down_leaves_of(&self, q: usize, nodes: std::ops::Range<usize>, adjoint: &[f64], w: &[f64], chunk: usize, work: &mut Work) {
-        let f = self.moments.levels[0].f;
+    #[allow(clippy::too_many_arguments)] // sizes first: constants where they are usual ones
+    fn down_leaves_of(
+        &self, q: usize, f: usize, nodes: std::ops::Range<usize>, adjoint: &[f64], w: &[f64], chunk: usize, work: &mut Work,
+    ) {
         let base = self.moments.chunks[chunk][0].start;
         let Work { stores, hq, hv, scratch, .. } = work;
         let (hq, hv) = (&mut hq[0], &mut hv[0]);
@@ -419,37 +440,62 @@ impl<'m> NestedObjective<'m> {
         add(&mut work.r2_hessian, &r2);
     }
 
-    /// Walks down with the adjoint `adjoint` of the root, handing every node's T + U S̄ U' and b to `visit`.
-    fn visit(&self, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64], visit: &mut dyn FnMut(usize, usize, &[f64], &[f64])) {
+    fn remember(&self, state: Option<(Vec<Vec<f64>>, Root)>) {
+        *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = state;
+    }
+
+    /// The root at Ψ, with the stores filled for it.
+    fn root_at(&self, psi: &[Vec<f64>]) -> Result<Root> {
+        if let Some((at, root)) = &*self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            if at == psi {
+                return Ok(root.clone());
+            }
+        }
+        let up = self.sweep_up(psi, Order::Gradient)?;
+        let root = Root::new(self.p, &up.s)?;
+        self.remember(Some((psi.to_vec(), root.clone())));
+        Ok(root)
+    }
+
+    /// Walks down from the root, handing every node's conditional covariance T + U M U' (`spread`, else empty) and mode to `visit`.
+    fn visit(&self, psi: &[Vec<f64>], w: &[f64], spread: bool, visit: &mut dyn FnMut(usize, usize, &[f64], &[f64])) {
         let top = self.levels() - 1;
+        let flat = vec![0.0; w.len() * w.len()];
         for (chunk, work) in self.works.iter().enumerate() {
             let guard = work.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            for node in self.moments.chunks[chunk][top].clone() {
-                self.visit_node(top, node, psi, adjoint, w, chunk, &guard, visit);
-            }
+            let nodes = self.moments.chunks[chunk][top].clone();
+            self.visit_nodes(top, nodes, psi, spread.then_some(flat.as_slice()), w, chunk, &guard, visit);
         }
     }
 
     #[allow(clippy::too_many_arguments)] // a recursion: the arguments are its state
-    fn visit_node(
-        &self, l: usize, node: usize, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64], chunk: usize, work: &Work,
+    fn visit_nodes(
+        &self, l: usize, nodes: std::ops::Range<usize>, psi: &[Vec<f64>], adjoint: Option<&[f64]>, w: &[f64], chunk: usize, work: &Work,
         visit: &mut dyn FnMut(usize, usize, &[f64], &[f64]),
     ) {
         let (q, f) = (self.moments.levels[l].q, self.moments.levels[l].f);
-        let at = node - self.moments.chunks[chunk][l].start;
-        let b = &work.stores[l].b[at * q * f..(at + 1) * q * f];
-        let n = &work.stores[l].n[at * q * q..(at + 1) * q * q];
+        let (base, original) = (self.moments.chunks[chunk][l].start, &self.moments.hierarchy.original[l]);
         let psi_l = psi[self.moments.hierarchy.blocks[l]].as_slice();
-        let t = small::product(q, q, q, psi_l, n);
-        let (child_adjoint, child_w) = descend(q, f, psi_l, b, &t, adjoint, w);
-        let dim = q + f;
-        let own: Vec<f64> = (0..q).flat_map(|i| child_adjoint[i * dim..i * dim + q].iter().copied()).collect();
-        let mode: Vec<f64> = child_w[..q].iter().map(|x| -x).collect();
-        visit(l, self.moments.hierarchy.original[l][node] as usize, &own, &mode);
-        if l > 0 {
-            let children = &self.moments.hierarchy.children[l];
-            for child in children[node] as usize..children[node + 1] as usize {
-                self.visit_node(l - 1, child, psi, &child_adjoint, &child_w, chunk, work, visit);
+        let (mut v, mut mode, mut own) = (vec![0.0; q], vec![0.0; q], Vec::new());
+        let mut child_adjoint = Vec::new();
+        for node in nodes {
+            let at = node - base;
+            let b = &work.stores[l].b[at * q * f..(at + 1) * q * f];
+            small::multiply(q, f, 1, b, w, &mut v);
+            small::multiply(q, q, 1, psi_l, &v, &mut mode);
+            if let Some(adjoint) = adjoint {
+                let t = small::product(q, q, q, psi_l, &work.stores[l].n[at * q * q..(at + 1) * q * q]);
+                child_adjoint = descend(q, f, psi_l, b, &t, adjoint, w).0;
+                own.clear();
+                (0..q).for_each(|i| own.extend_from_slice(&child_adjoint[i * (q + f)..i * (q + f) + q]));
+            }
+            visit(l, original[node] as usize, &own, &mode);
+            if l > 0 {
+                let mut child_w: Vec<f64> = mode.iter().map(|m| -m).collect();
+                child_w.extend_from_slice(w);
+                let children = &self.moments.hierarchy.children[l];
+                let range = children[node] as usize..children[node + 1] as usize;
+                self.visit_nodes(l - 1, range, psi, adjoint.map(|_| child_adjoint.as_slice()), &child_w, chunk, work, visit);
             }
         }
     }
@@ -638,6 +684,7 @@ impl Objective for NestedObjective<'_> {
     fn evaluate(&self, psi: &[Vec<f64>], order: Order) -> Result<Pieces> {
         let up = self.sweep_up(psi, order)?;
         let root = Root::new(self.p, &up.s)?;
+        self.remember((order > Order::Value).then(|| (psi.to_vec(), root.clone())));
         let mut pieces = Pieces {
             log_det: up.log_det + if self.reml { root.xx_log_det } else { 0.0 },
             log_det_v: up.log_det,
@@ -665,11 +712,9 @@ impl Objective for NestedObjective<'_> {
     }
 
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
-        let up = self.sweep_up(psi, Order::Step)?;
-        let root = Root::new(self.p, &up.s)?;
+        let root = self.root_at(psi)?;
         let mut out = self.empty(|q| q);
-        let flat = vec![0.0; (self.p + 1) * (self.p + 1)];
-        self.visit(psi, &flat, &root.w, &mut |l, original, _, mode| {
+        self.visit(psi, &root.w, false, &mut |l, original, _, mode| {
             let q = mode.len();
             out[self.moments.hierarchy.blocks[l]][original * q..(original + 1) * q].copy_from_slice(mode);
         });
@@ -677,11 +722,9 @@ impl Objective for NestedObjective<'_> {
     }
 
     fn conditional_covariances(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
-        let up = self.sweep_up(psi, Order::Step)?;
-        let root = Root::new(self.p, &up.s)?;
+        let root = self.root_at(psi)?;
         let mut out = self.empty(|q| q * q);
-        let flat = vec![0.0; (self.p + 1) * (self.p + 1)];
-        self.visit(psi, &flat, &root.w, &mut |l, original, own, _| {
+        self.visit(psi, &root.w, true, &mut |l, original, own, _| {
             out[self.moments.hierarchy.blocks[l]][original * own.len()..(original + 1) * own.len()].copy_from_slice(own);
         });
         Ok(out)

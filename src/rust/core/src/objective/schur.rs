@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::linalg::{dense, small};
 use crate::moments::crossed::CoreBlock;
 
+/// Pivots of Λ below this (internal basis) cannot be divided by without losing digits.
+pub const SMALL_PIVOT: f64 = 1e-3;
+
 /// Λ of the core: one q × q block repeated for every level of a factor.
 #[derive(Debug, Clone)]
 pub struct CoreLambda {
@@ -51,6 +54,29 @@ impl CoreLambda {
                 }
             }
         }
+    }
+
+    /// Whether Λ of a factor can be divided by without losing digits.
+    pub fn safe(&self, block: &CoreBlock) -> bool {
+        self.of(block).is_some_and(|lambda| (0..block.q).all(|i| lambda[i * block.q + i] > SMALL_PIVOT))
+    }
+
+    fn of(&self, block: &CoreBlock) -> Option<&Vec<f64>> {
+        self.blocks.iter().find(|(b, _)| b.first == block.first).map(|(_, lambda)| lambda)
+    }
+
+    /// Ψ⁻¹ of a factor (of a safe one).
+    pub fn psi_inverse(&self, block: &CoreBlock) -> Vec<f64> {
+        let q = block.q;
+        let psi = self.of(block).map(|l| small::product(q, q, q, l, &small::transpose(q, q, l))).unwrap_or_default();
+        small::spd_inverse(q, &psi).map(|(inverse, _)| inverse).unwrap_or_default()
+    }
+
+    /// Λ as a diagonal, when every factor has one column.
+    fn diagonal(&self) -> Option<Vec<f64>> {
+        self.blocks.iter().all(|(b, _)| b.q == 1).then(|| {
+            self.blocks.iter().flat_map(|(b, lambda)| std::iter::repeat_n(lambda[0], b.levels)).collect()
+        })
     }
 
     /// (Λ'AΛ)_{ij} needs the entries of A in the rows of i's level and the columns of j's: calls `entry` for them.
@@ -111,9 +137,14 @@ impl DenseCore {
         if inverse {
             t = factor.inverse();
             // ΛM⁻¹Λ'
-            lambda.apply(false, &mut t);
-            t = t.transpose().to_owned();
-            lambda.apply(false, &mut t);
+            match lambda.diagonal() {
+                Some(d) => scale_both(&d, &mut t),
+                None => {
+                    lambda.apply(false, &mut t);
+                    t = t.transpose().to_owned();
+                    lambda.apply(false, &mut t);
+                }
+            }
         }
         Ok((DenseCore { a, t, factor, lambda }, log_det))
     }
@@ -121,10 +152,22 @@ impl DenseCore {
 
 /// M ← Λ'MΛ for symmetric M.
 fn congruent(lambda: &CoreLambda, m: &mut Mat<f64>) {
+    if let Some(d) = lambda.diagonal() {
+        return scale_both(&d, m);
+    }
     lambda.apply(true, m);
     let mut transposed = m.transpose().to_owned();
     lambda.apply(true, &mut transposed);
     *m = transposed;
+}
+
+/// M ← DMD.
+fn scale_both(d: &[f64], m: &mut Mat<f64>) {
+    for (j, &dj) in d.iter().enumerate() {
+        for (value, &di) in m.col_mut(j).iter_mut().zip(d) {
+            *value *= di * dj;
+        }
+    }
 }
 
 impl Schur {
@@ -171,6 +214,17 @@ impl Schur {
         let q = block.q;
         let mut sum = vec![0.0; q * q];
         match self {
+            Schur::Dense(core) if core.lambda.safe(block) => {
+                // H = Λ⁻ᵀ(I - M⁻¹)Λ⁻¹ = Ψ⁻¹ - Ψ⁻¹TΨ⁻¹ within a level
+                let inverse = core.lambda.psi_inverse(block);
+                for level in 0..block.levels {
+                    let first = block.first + level * q;
+                    let t: Vec<f64> = (0..q * q).map(|e| core.t[(first + e / q, first + e % q)]).collect();
+                    let pt = small::product(q, q, q, &inverse, &t);
+                    let ptp = small::product(q, q, q, &pt, &inverse);
+                    (0..q * q).for_each(|e| sum[e] += inverse[e] - ptp[e]);
+                }
+            }
             Schur::Dense(core) => {
                 let span = block.first..block.first + q * block.levels;
                 let columns = core.a.as_ref().subcols(span.start, span.len());

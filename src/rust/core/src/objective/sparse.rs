@@ -16,9 +16,6 @@ use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::crossed::{CoreBlock, CrossedMoments};
 
-/// Pivots of Λ below this (internal basis) make Λ⁻ᵀ(I - M⁻¹)Λ⁻¹ lose digits; H is then found by solving.
-const SMALL_PIVOT: f64 = 1e-3;
-
 fn failed(what: &str) -> CoreError {
     CoreError::Numerical { what: format!("the sparse factorisation of the crossed factors failed ({what})") }
 }
@@ -269,21 +266,17 @@ impl SparseCore {
     /// Adds the diagonal blocks of H of a factor's levels.
     pub fn h_sum(&self, block: &CoreBlock, sum: &mut [f64]) {
         let q = block.q;
-        let Some((_, lambda)) = self.lambda.blocks.iter().find(|(b, _)| b.first == block.first) else { return };
-        let safe = (0..q).all(|i| lambda[i * q + i] > SMALL_PIVOT);
-        let inverse_lambda = lower_inverse(q, lambda);
+        let safe = self.lambda.safe(block);
+        let inverse = if safe { self.lambda.psi_inverse(block) } else { Vec::new() };
+        let mut t = Vec::new();
         for level in 0..block.levels {
             let first = block.first + level * q;
             let h = if safe {
-                let mut inner = vec![0.0; q * q];
-                for i in 0..q {
-                    for j in 0..q {
-                        inner[i * q + j] = if i == j { 1.0 } else { 0.0 } - self.inverse_entry(first + i, first + j);
-                    }
-                }
-                // Λ⁻ᵀ (I - M⁻¹) Λ⁻¹
-                let right = small::product(q, q, q, &inner, &inverse_lambda);
-                small::product(q, q, q, &small::transpose(q, q, &inverse_lambda), &right)
+                // Ψ⁻¹ - Ψ⁻¹TΨ⁻¹
+                let columns: Vec<u32> = (first..first + q).map(|c| c as u32).collect();
+                self.t_part(&columns, &mut t);
+                let pt = small::product(q, q, q, &inverse, &t);
+                inverse.iter().zip(small::product(q, q, q, &pt, &inverse)).map(|(p, x)| p - x).collect()
             } else {
                 self.h_by_solving(first, q)
             };
@@ -299,19 +292,4 @@ impl SparseCore {
         let product = columns.transpose() * &solved;
         (0..q * q).map(|e| columns[(first + e / q, e % q)] - product[(e / q, e % q)]).collect()
     }
-}
-
-/// Inverse of a lower-triangular matrix with non-zero pivots (zeros where a pivot is zero: the caller does not use it then).
-fn lower_inverse(q: usize, lambda: &[f64]) -> Vec<f64> {
-    let mut inverse = vec![0.0; q * q];
-    if (0..q).any(|i| lambda[i * q + i] == 0.0) {
-        return inverse;
-    }
-    for column in 0..q {
-        let mut x = vec![0.0; q];
-        x[column] = 1.0;
-        small::solve_lower(q, lambda, &mut x);
-        (0..q).for_each(|row| inverse[row * q + column] = x[row]);
-    }
-    inverse
 }

@@ -47,7 +47,8 @@ pub struct Optimum {
 /// Those of the objective at the start; later failures shorten the step.
 pub fn minimise(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {
     let first = start::start(profile, start)?;
-    let mut optimum = newton::minimise(profile, first.point, control, first.evaluations, &[])?;
+    // near the boundary the search pauses: the exact boundary is tried before the interior is searched to the last digit
+    let mut optimum = newton::minimise(profile, first.point, control, first.evaluations, &[], &|theta| boundary::near(profile, theta, &[]))?;
     boundary::settle(profile, control, &mut optimum)?;
     Ok(optimum)
 }

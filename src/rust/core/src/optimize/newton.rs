@@ -7,22 +7,40 @@ use crate::linalg::{dense, small};
 use crate::objective::profile::{Point, Profile};
 use crate::objective::Order;
 
-/// Minimises from `point`; parameters in `fixed` stay where they are.
+/// With a decrement this small, in units of the rounding noise of the criterion, the last step is not worth an evaluation.
+const FINE: f64 = 1e-3;
+/// Expected decrease below which a search that may pause does, when the caller's test says so.
+const PAUSE: f64 = 0.05;
+
+/// Minimises from `point`; parameters in `fixed` stay where they are. Pauses short of convergence where `pause` is true of theta.
 ///
 /// # Errors
 /// Failure of an eigenvalue decomposition; failures of the objective at a trial point shorten the step instead.
-pub fn minimise(profile: &Profile, mut point: Point, control: &Control, spent: usize, fixed: &[usize]) -> Result<Optimum> {
+pub fn minimise(
+    profile: &Profile, mut point: Point, control: &Control, spent: usize, fixed: &[usize], pause: &dyn Fn(&[f64]) -> bool,
+) -> Result<Optimum> {
     let free: Vec<usize> = (0..point.theta.len()).filter(|k| !fixed.contains(k)).collect();
+    if free.is_empty() {
+        return Ok(Optimum { converged: true, decrement: 0.0, point, iterations: 0, evaluations: spent });
+    }
     let mut radius = small::dot(&point.theta, &point.theta).sqrt().max(1.0);
     let (mut iterations, mut evaluations) = (0, spent);
-    let mut state = model(&point, &free)?;
+    let mut secant = Secant::new(point.theta.len());
+    let mut state = model(&point, &secant, &free)?;
     while iterations < control.max_iter {
         let done = state.decrement <= control.tol && state.values.iter().all(|&v| v > -1e-6 * state.largest());
+        if !done && state.decrement < PAUSE && pause(&point.theta) {
+            break;
+        }
         let step = state.step(radius);
+        if done && state.decrement <= FINE * noise(point.value) {
+            return Ok(Optimum { converged: true, decrement: state.decrement, point, iterations, evaluations });
+        }
         let trial = moved(&point.theta, &free, &step.step);
         iterations += 1;
         evaluations += 1;
-        let candidate = match profile.at(&trial, Order::Step) {
+        // the last step is not followed by another: its Hessian is not needed
+        let candidate = match profile.at(&trial, if done { Order::Gradient } else { Order::Step }) {
             Ok(candidate) => candidate,
             Err(CoreError::Interrupted) => return Err(CoreError::Interrupted),
             Err(_) => {
@@ -35,8 +53,9 @@ pub fn minimise(profile: &Profile, mut point: Point, control: &Control, spent: u
         // the last, tiny, step is taken when rounding allows it: it squares the remaining error
         if done {
             if gain >= -floor && step.length > 0.0 {
-                point = candidate;
-                state = model(&point, &free)?;
+                let hessian = std::mem::take(&mut point.hessian);
+                point = Point { hessian, ..candidate };
+                state = model(&point, &secant, &free)?;
             }
             return Ok(Optimum { converged: true, decrement: state.decrement, point, iterations, evaluations });
         }
@@ -46,10 +65,13 @@ pub fn minimise(profile: &Profile, mut point: Point, control: &Control, spent: u
         } else if ratio < 0.25 {
             radius = 0.3 * step.length;
         }
+        if !candidate.hessian.is_empty() && candidate.pieces.log_det_hessian.is_none() {
+            secant.update(&point, &candidate);
+        }
         let accepted = gain > 0.0 || (gain >= -floor && step.predicted < 10.0 * floor);
         if accepted {
             point = candidate;
-            state = model(&point, &free)?;
+            state = model(&point, &secant, &free)?;
         } else if radius < 1e-12 || step.predicted < floor {
             break;
         }
@@ -63,6 +85,42 @@ fn moved(theta: &[f64], free: &[usize], step: &[f64]) -> Vec<f64> {
     let mut out = theta.to_vec();
     free.iter().zip(step).for_each(|(&k, s)| out[k] += s);
     out
+}
+
+/// What the average information misses of the Hessian, learnt from gradients (symmetric rank one; Conn, Gould & Toint 1991).
+/// Exact Hessians need no correction and get none.
+struct Secant {
+    size: usize,
+    correction: Vec<f64>,
+}
+
+impl Secant {
+    fn new(size: usize) -> Self {
+        Secant { size, correction: vec![0.0; size * size] }
+    }
+
+    fn of(&self, point: &Point, i: usize, j: usize) -> f64 {
+        if point.pieces.log_det_hessian.is_some() { 0.0 } else { self.correction[i * self.size + j] }
+    }
+
+    /// (H(to) + correction) (to - from) = difference of the gradients, from now on.
+    fn update(&mut self, from: &Point, to: &Point) {
+        let m = self.size;
+        let step: Vec<f64> = to.theta.iter().zip(&from.theta).map(|(t, f)| t - f).collect();
+        // the average information halfway is that of the mean of the two ends
+        let model: Vec<f64> =
+            (0..m * m).map(|e| 0.5 * (to.hessian[e] + from.hessian.get(e).unwrap_or(&to.hessian[e])) + self.correction[e]).collect();
+        let predicted = small::product(m, m, 1, &model, &step);
+        let rest: Vec<f64> = (0..m).map(|k| to.gradient[k] - from.gradient[k] - predicted[k]).collect();
+        let curvature = small::dot(&rest, &step);
+        if curvature.abs() > 1e-8 * (small::dot(&rest, &rest) * small::dot(&step, &step)).sqrt() {
+            for i in 0..m {
+                for j in 0..m {
+                    self.correction[i * m + j] += rest[i] * rest[j] / curvature;
+                }
+            }
+        }
+    }
 }
 
 /// The quadratic model in its eigenbasis.
@@ -81,9 +139,9 @@ struct Step {
     predicted: f64,
 }
 
-fn model(point: &Point, free: &[usize]) -> Result<Model> {
+fn model(point: &Point, secant: &Secant, free: &[usize]) -> Result<Model> {
     let (m, full) = (free.len(), point.theta.len());
-    let hessian: Vec<f64> = free.iter().flat_map(|&i| free.iter().map(move |&j| (i, j))).map(|(i, j)| point.hessian[i * full + j]).collect();
+    let hessian: Vec<f64> = free.iter().flat_map(|&i| free.iter().map(move |&j| (i, j))).map(|(i, j)| point.hessian[i * full + j] + secant.of(point, i, j)).collect();
     let (values, vectors) = dense::symmetric_eigen(m, &hessian)?;
     let raw: Vec<f64> = free.iter().map(|&k| point.gradient[k]).collect();
     let gradient = small::product(1, m, m, &raw, &vectors);
