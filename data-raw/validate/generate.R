@@ -7,11 +7,11 @@ row_targets <- c(60, 80, 100, 130, 160, 200, 260, 340, 450, 600, 900, 1400, 2300
 
 # Sizes of the last model of each class: up to 30,000 rows where lme4 fits in seconds.
 large_rows <- c(
-  two_intercept = 30000, two_slope = 30000, two_diagonal = 12000, two_three_effects = 5000, two_several_terms = 5000,
-  three_intercept = 30000, three_slope = 30000, three_both_slopes = 5000, four_intercept = 12000, four_slope = 5000,
-  crossed_intercept = 12000, crossed_slope = 5000, crossed_three_factors = 5000, partially_crossed = 5000,
-  near_boundary = 5000, zero_variance = 12000, correlation_one = 5000, badly_scaled = 5000, calendar_time = 5000,
-  tiny_groups = 12000, unbalanced_groups = 12000, dropout = 12000, within_between = 12000, weights_offset = 5000
+  two_intercept = 30000, two_slope = 30000, two_diagonal = 5000, two_three_effects = 5000, two_several_terms = 5000,
+  three_intercept = 30000, three_slope = 30000, three_both_slopes = 5000, four_intercept = 5000, four_slope = 5000,
+  crossed_intercept = 5000, crossed_slope = 5000, crossed_three_factors = 5000, partially_crossed = 5000,
+  near_boundary = 5000, zero_variance = 5000, correlation_one = 5000, badly_scaled = 5000, calendar_time = 5000,
+  tiny_groups = 5000, unbalanced_groups = 5000, dropout = 5000, within_between = 5000, weights_offset = 5000
 )
 
 model_grid <- function() {
