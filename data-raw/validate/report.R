@@ -23,7 +23,6 @@ summarise_class <- function(rows, name) {
   }
   out$wbhlm_alone_lowest <- sum(rows$verdict == "lower")
   out$failures <- sum(rows$verdict %in% failures)
-  out$median_speed_ratio_lme4 <- signif(stats::median(rows$lme4_seconds / pmax(rows$wbhlm_seconds, 1e-4), na.rm = TRUE), 2)
   out
 }
 
