@@ -13,11 +13,11 @@ round_to_steps <- function(d) {
 
 # Intervals in which a figure costs nothing: a part of its tolerance around the printed value. Figures without a goal are
 # those that no data can meet (their note says why), or follow from others (p values).
-tolerance_band <- function(published) {
+tolerance_band <- function(published, part, edge_scale) {
   contradicted <- c("hybrid.within.upper", "detrended.within.lower", "detrended.within.upper")
   keep <- !grepl("p$|below", published$quantity) & !published$id %in% contradicted
   band <- published[keep, c("id", "published", "tolerance", "quantity")]
-  band$slack <- 0.9 * band$tolerance
+  band$slack <- part * band$tolerance
   # The printed interval of the session slope and its t meet only at the ends of both tolerances (|t| from 4.70 to 4.71).
   edge <- startsWith(band$id, "time.session") & band$quantity != "df"
   band$slack[edge] <- 0.999 * band$tolerance[edge]
@@ -26,8 +26,8 @@ tolerance_band <- function(published) {
   band$published[band$id == "interactive.lrt"] <- 0.219
   band$slack[band$id == "interactive.lrt"] <- 0.006
   # Degrees of freedom come as near as the other figures let them, so they must not outweigh these.
-  band$scale <- band$tolerance * ifelse(band$quantity == "df", 3, 0.05)
-  band$scale[edge] <- 0.002 * band$tolerance[edge]
+  band$scale <- band$tolerance * ifelse(band$quantity == "df", 10, 0.05)
+  band$scale[edge] <- edge_scale * band$tolerance[edge]
   band
 }
 
@@ -46,22 +46,34 @@ step_effects <- function(d, band, starts) {
   effects
 }
 
-# Greedy choice of up to `limit` moves, each value at most once, by the linear model of the figures.
+# Greedy choice of up to `limit` moves, each value at most once, by the linear model of the figures; where no single move
+# helps, the best pair of moves.
 choose_moves <- function(miss, effects, band, limit) {
-  moves <- integer(0)
+  chosen <- integer(0)
   both <- cbind(effects, -effects)
-  free <- rep(TRUE, ncol(both))
-  while (length(moves) < limit) {
-    cost <- colSums(beyond(miss - both, band)^2)
-    cost[!free] <- Inf
-    best <- which.min(cost)
-    if (cost[best] >= 0.9995 * sum(beyond(miss, band)^2)) break
-    cell <- (best - 1L) %% ncol(effects) + 1L
-    moves <- c(moves, if (best > ncol(effects)) -cell else cell)
-    free[c(cell, cell + ncol(effects))] <- FALSE
-    miss <- miss - both[, best]
+  cells <- ncol(effects)
+  free <- rep(TRUE, 2L * cells)
+  cost_with <- function(miss) ifelse(free, colSums(beyond(miss - both, band)^2), Inf)
+  while (length(chosen) < limit) {
+    now <- sum(beyond(miss, band)^2)
+    single <- cost_with(miss)
+    take <- which.min(single)
+    if (single[take] >= 0.9995 * now) {
+      firsts <- order(single)[1:60]
+      pairs <- vapply(firsts, function(i) {
+        second <- cost_with(miss - both[, i])
+        second[c(i, (i + cells - 1L) %% (2L * cells) + 1L)] <- Inf
+        c(which.min(second), min(second))
+      }, numeric(2))
+      best <- which.min(pairs[2, ])
+      if (pairs[2, best] >= 0.999 * now) break
+      take <- c(firsts[best], pairs[1, best])
+    }
+    chosen <- c(chosen, take)
+    free[c(take, (take + cells - 1L) %% (2L * cells) + 1L)] <- FALSE
+    miss <- miss - rowSums(both[, take, drop = FALSE])
   }
-  moves
+  ifelse(chosen > cells, cells - chosen, chosen)
 }
 
 apply_moves <- function(d, moves) {
