@@ -11,7 +11,8 @@
 #' `options(wbhlm.threads = 1)` sets the number of processor threads; see [hlm_threads()].
 #'
 #' @useDynLib wbhlm, .registration = TRUE
-#' @importFrom stats setNames
+#' @importFrom stats anova coef confint deviance df.residual drop1 extractAIC family fitted formula logLik model.frame
+#' @importFrom stats model.matrix nobs predict residuals setNames sigma simulate terms update vcov weights
 #' @importFrom methods is
 #' @importFrom rlang %||%
 #' @keywords internal

@@ -20,7 +20,12 @@ for (note in notes) {
 bad <- Filter(function(item) any(grepl("\\.\\.\\. .*(WARNING|ERROR)$", item)), items)
 status <- grep("^Status: ", log, value = TRUE)
 if (length(bad) || length(status) != 1 || grepl("ERROR|WARNING", status)) {
-  for (item in bad) cat(item, sep = "\n")
+  for (item in bad) {
+    cat(item, sep = "\n")
+    if (grepl("unstated dependencies", item[1])) {
+      cat("  -> a package used there is missing from DESCRIPTION (R looks it up in repositories that are out of reach here)\n")
+    }
+  }
   cat("check: failed,", if (length(status)) status else "the log has no end", "\n")
   quit("no", status = 1)
 }
