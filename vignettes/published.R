@@ -54,6 +54,11 @@ p_text <- function(p, digits) {
   ifelse(is.na(p), "", ifelse(p < 0.001, "< .001", decimals(p, digits)))
 }
 
+# As many decimals as the article prints; two of ours.
+t_text <- function(t, source) {
+  ifelse(is.na(t), "", sprintf(if (source == "published") "%g" else "%.2f", t))
+}
+
 # Estimates: two lines per term, the article's and ours.
 estimate_table <- function(rows) {
   rows <- rows[!rows$test & !rows$quantity %in% c("ICC", "mean", "SD", "correlation"), ]
@@ -71,7 +76,7 @@ term_lines <- function(mine) {
       Term = if (source == "published") mine$term[1] else "", Source = source,
       Estimate = decimals(value("estimate"), digits), SE = decimals(value("SE"), digits),
       `95 % CI` = if (nzchar(limits[1])) paste0("[", limits[1], ", ", limits[2], "]") else "",
-      t = decimals(value("t"), 2), df = decimals(value("df"), digits - 2),
+      t = t_text(value("t"), source), df = decimals(value("df"), digits - 2),
       p = p_text(value("p"), digits), Differs = "", check.names = FALSE
     )
   }
