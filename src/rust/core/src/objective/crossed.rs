@@ -474,6 +474,10 @@ impl BlockSums {
 }
 
 impl Objective for CrossedObjective<'_> {
+    fn starts_at_zero(&self) -> bool {
+        self.m.size > EXACT_STEPS && matches!(self.pattern, Ok(None))
+    }
+
     fn coordinates(&self) -> &[Coordinate] {
         &self.coordinates
     }

@@ -38,9 +38,14 @@ impl Dense<'_, '_> {
         let tail = self.objective.tail();
         let adjoint = Mat::from_fn(tail, tail, |i, j| flat[i * tail + j]);
         let size = self.core.a.nrows();
-        let at = &self.core.a * &self.core.t;
-        let n = Mat::from_fn(size, size, |i, j| if i == j { 1.0 } else { 0.0 } - at[(i, j)]);
-        let h = &n * &self.core.a;
+        let (n, h) = if self.core.at_zero() {
+            (Mat::identity(size, size), self.core.a.clone())
+        } else {
+            let at = &self.core.a * &self.core.t;
+            let n = Mat::from_fn(size, size, |i, j| if i == j { 1.0 } else { 0.0 } - at[(i, j)]);
+            let h = &n * &self.core.a;
+            (n, h)
+        };
         // 2Q - H: every pair of own coordinates contracts with H once and with this once
         let q_less_h = Mat::from_fn(size, size, |i, j| -0.5 * (h[(i, j)] + h[(j, i)])) + (b_core * &adjoint * b_core.transpose()) * faer::Scale(2.0);
         let below: Vec<Option<Below>> =
@@ -70,10 +75,13 @@ impl Dense<'_, '_> {
     fn below(&self, c: &Coordinate, n: &Mat<f64>, u: &Mat<f64>, b_core: &Mat<f64>, adjoint: &Mat<f64>) -> Below {
         let (core, side) = self.objective.tangent(c, self.b);
         let top = &side - &core * u;
+        let nk = if self.core.at_zero() { top.clone() } else { n * &top };
+        let reduction = (&nk * adjoint * b_core.transpose()) * faer::Scale(2.0);
+        if self.core.at_zero() {
+            return Below { tc: Mat::zeros(core.nrows(), core.ncols()), mixed: &core - reduction, top };
+        }
         let tc = &self.core.t * &core;
-        let nc = n * &core;
-        let nk = n * &top;
-        let mixed = &nc * n.transpose() - (&nk * adjoint * b_core.transpose()) * faer::Scale(2.0);
+        let mixed = n * &core * n.transpose() - reduction;
         Below { tc, mixed, top }
     }
 

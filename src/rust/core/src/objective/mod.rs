@@ -74,6 +74,10 @@ pub struct Pieces {
 
 /// An evaluator of the criterion at Ψ (one q × q matrix per block).
 pub trait Objective: Sync {
+    /// Whether the exact Hessian costs little at Ψ = 0 and much elsewhere: then the search starts there (MIVQUE(0); Rao 1971).
+    fn starts_at_zero(&self) -> bool {
+        false
+    }
     /// Free entries of Ψ.
     fn coordinates(&self) -> &[Coordinate];
     /// The criterion's pieces.

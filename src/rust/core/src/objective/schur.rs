@@ -115,6 +115,11 @@ pub struct DenseCore {
 }
 
 impl DenseCore {
+    /// Whether Ψ of the core is zero: then T = 0, N = I and H = A.
+    pub fn at_zero(&self) -> bool {
+        self.lambda.blocks.iter().all(|(_, lambda)| lambda.iter().all(|&v| v == 0.0))
+    }
+
     /// Factorises; returns log|M| too. `inverse` asks for T.
     ///
     /// # Errors
@@ -135,7 +140,7 @@ impl DenseCore {
         let log_det = dense::log_det(&factor);
         let mut t = Mat::zeros(0, 0);
         if inverse {
-            t = factor.inverse();
+            t = if lambda.blocks.iter().all(|(_, l)| l.iter().all(|&v| v == 0.0)) { Mat::zeros(k, k) } else { factor.inverse() };
             // ΛM⁻¹Λ'
             match lambda.diagonal() {
                 Some(d) => scale_both(&d, &mut t),
@@ -228,7 +233,7 @@ impl Schur {
             Schur::Dense(core) => {
                 let span = block.first..block.first + q * block.levels;
                 let columns = core.a.as_ref().subcols(span.start, span.len());
-                let ta = &core.t * columns;
+                let ta = if core.at_zero() { Mat::zeros(columns.nrows(), columns.ncols()) } else { &core.t * columns };
                 for level in 0..block.levels {
                     let first = block.first + level * q;
                     for i in 0..q {

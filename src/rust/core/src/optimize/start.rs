@@ -29,12 +29,17 @@ pub fn start(profile: &Profile, given: Option<&[f64]>) -> Result<Start> {
     if let Some(theta) = given {
         return Ok(Start { point: profile.at(&inside(profile, &parameters.psi(theta))?, Order::Step)?, evaluations: 1 });
     }
+    let zero = profile.objective.starts_at_zero();
     let identity: Vec<Vec<f64>> = parameters
         .q
         .iter()
         .map(|&q| (0..q * q).map(|k| if k / q == k % q { 1.0 } else { 0.0 }).collect())
         .collect();
-    let mut point = profile.at(&inside(profile, &identity)?, Order::Step)?;
+    let mut point = if zero {
+        profile.at(&vec![0.0; parameters.n_theta], Order::Exact)?
+    } else {
+        profile.at(&inside(profile, &identity)?, Order::Step)?
+    };
     let mut evaluations = 1;
     for _ in 0..SCORING_STEPS {
         let coordinates = profile.objective.coordinates();
@@ -50,13 +55,18 @@ pub fn start(profile: &Profile, given: Option<&[f64]>) -> Result<Start> {
         let Ok(candidate) = profile.at(&inside(profile, &next)?, Order::Step) else { break };
         evaluations += 1;
         let gain = point.value - candidate.value;
-        if !(gain > 0.0) {
+        // zero itself is no place to stay: the gradient in theta vanishes there
+        if !(gain > 0.0 || point.theta.iter().all(|&t| t == 0.0)) {
             break;
         }
         point = candidate;
         if gain < 0.5 {
             break;
         }
+    }
+    if point.theta.iter().all(|&t| t == 0.0) {
+        point = profile.at(&inside(profile, &identity)?, Order::Step)?;
+        evaluations += 1;
     }
     Ok(Start { point, evaluations })
 }
