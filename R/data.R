@@ -64,10 +64,10 @@
 #'   `oq` follows the model.
 #'
 #' @section What the figures imply:
-#' Means, SDs and the correlation are taken over rows. A mean of 1.70 over rows beside a mean of 1.63 over patients requires that those who left
-#' early had fewer symptoms, and a correlation of -.12 over rows beside a between effect of -0.23 that the relation between
-#' patients comes mainly from those who left. Most of the synthetic leavers therefore have few symptoms and a good alliance, some have many
-#' symptoms and a poor one. This is a property of the reconstruction, not a finding.
+#' Means, SDs and the correlation are taken over rows. A mean of 1.70 over rows beside a mean of 1.63 over patients requires that
+#' those who left early had fewer symptoms, and a correlation of -.12 over rows beside a between effect of -0.23 that the
+#' relation between patients comes mainly from those who left. Most of the synthetic leavers therefore have few symptoms and a
+#' good alliance, some have many symptoms and a poor one. This is a property of the reconstruction, not a finding.
 #'
 #' @format A data frame with 331 rows (96 patients, one to four sessions each) and 8 variables:
 #' \describe{
