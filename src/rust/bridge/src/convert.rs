@@ -43,7 +43,12 @@ fn indices(value: Option<&Robj>, what: &str) -> Result<Vec<usize>, CoreError> {
         return values.iter().map(|&v| usize::try_from(v).map_err(|_| wrong(&format!("{what} is negative")))).collect();
     }
     let values = value.as_real_slice().ok_or_else(|| wrong(&format!("{what} must be whole numbers")))?;
-    values.iter().map(|&v| if v >= 0.0 && v.fract() == 0.0 { Ok(v as usize) } else { Err(wrong(&format!("{what} must be whole numbers"))) }).collect()
+    values
+        .iter()
+        .map(
+            |&v| if v >= 0.0 && v.fract() == 0.0 { Ok(v as usize) } else { Err(wrong(&format!("{what} must be whole numbers"))) },
+        )
+        .collect()
 }
 
 fn doubles<'r>(value: &'r Robj, what: &str) -> Result<&'r [f64], CoreError> {
@@ -67,7 +72,11 @@ impl DesignSource {
             let group = indices(term.get("group"), "a term's group")?;
             let group = group.first().and_then(|g| g.checked_sub(1)).ok_or_else(|| wrong("a term's group must be 1 or more"))?;
             let name = term.get("structure").and_then(Robj::as_str).ok_or_else(|| wrong("a term has no structure"))?;
-            terms.push(Term { group, columns: indices(term.get("columns"), "a term's columns")?, structure: covariance::structure(name)? });
+            terms.push(Term {
+                group,
+                columns: indices(term.get("columns"), "a term's columns")?,
+                structure: covariance::structure(name)?,
+            });
         }
         Ok(DesignSource {
             y: fields.get("y").cloned().ok_or_else(|| wrong("y is missing"))?,
@@ -117,7 +126,11 @@ pub fn numbers(value: &Robj, what: &str) -> Result<Vec<f64>, CoreError> {
 pub fn count(value: Option<&Robj>, default: usize, what: &str) -> Result<usize, CoreError> {
     match present(value) {
         None => Ok(default),
-        Some(value) => indices(Some(&value), what)?.first().copied().filter(|&v| v > 0).ok_or_else(|| wrong(&format!("{what} must be positive"))),
+        Some(value) => indices(Some(&value), what)?
+            .first()
+            .copied()
+            .filter(|&v| v > 0)
+            .ok_or_else(|| wrong(&format!("{what} must be positive"))),
     }
 }
 

@@ -13,7 +13,10 @@ use wbhlm_core::optimize::Control;
 
 /// Reads the design, prepares it and runs `task` on the pool.
 fn prepared<T: Send>(
-    design: &Robj, reml: &Robj, threads: usize, task: impl FnOnce(&Prepared, &AtomicBool) -> Result<T, CoreError> + Send,
+    design: &Robj,
+    reml: &Robj,
+    threads: usize,
+    task: impl FnOnce(&Prepared, &AtomicBool) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
     let source = DesignSource::new(design)?;
     let design = source.design()?;
@@ -35,8 +38,7 @@ fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
 }
 
 fn estimates_list(e: &Estimates, shape: &Shape) -> List {
-    let modes: Vec<Robj> =
-        e.modes.iter().zip(&shape.q).map(|(m, &q)| Robj::from(column_major(m.len() / q, q, m))).collect();
+    let modes: Vec<Robj> = e.modes.iter().zip(&shape.q).map(|(m, &q)| Robj::from(column_major(m.len() / q, q, m))).collect();
     let boundary: Vec<Robj> = e
         .boundary
         .iter()

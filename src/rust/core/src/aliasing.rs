@@ -19,7 +19,7 @@ pub fn aliased(design: &Design, basis: &Basis, total: &[f64]) -> Vec<usize> {
     for j in 0..p {
         let size = total[j * (p + 1) + j];
         let left = size - small::dot(&l[j * p..j * p + j], &l[j * p..j * p + j]);
-        if !(left > DOUBT * size) {
+        if left <= DOUBT * size || left.is_nan() {
             doubtful = true;
             break;
         }
@@ -29,7 +29,11 @@ pub fn aliased(design: &Design, basis: &Basis, total: &[f64]) -> Vec<usize> {
             l[i * p + j] = value / l[j * p + j];
         }
     }
-    if doubtful { by_columns(design, basis) } else { Vec::new() }
+    if doubtful {
+        by_columns(design, basis)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Modified Gram–Schmidt, twice, on the columns themselves.

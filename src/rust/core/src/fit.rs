@@ -97,7 +97,9 @@ impl<'s> Prepared<'s> {
         let parameters = Parameters::new(design, &basis);
         let n = design.n();
         if n <= design.x.len() {
-            return Err(CoreError::Data { what: format!("{n} rows cannot identify {} fixed effects and a residual variance", design.x.len()) });
+            return Err(CoreError::Data {
+                what: format!("{n} rows cannot identify {} fixed effects and a residual variance", design.x.len()),
+            });
         }
         let mut order: Vec<usize> = (0..basis.blocks.len()).collect();
         order.sort_by_key(|&b| std::cmp::Reverse(design.groups[basis.blocks[b].group].n_levels));

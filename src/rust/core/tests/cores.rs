@@ -52,7 +52,9 @@ fn dense_and_sparse_cores_agree() {
                 for (x, y) in dense.modes(&psi).unwrap().iter().zip(sparse.modes(&psi).unwrap()) {
                     close(x, &y, 1e-10, "modes");
                 }
-                for (x, y) in dense.conditional_covariances(&psi).unwrap().iter().zip(sparse.conditional_covariances(&psi).unwrap()) {
+                for (x, y) in
+                    dense.conditional_covariances(&psi).unwrap().iter().zip(sparse.conditional_covariances(&psi).unwrap())
+                {
                     close(x, &y, 1e-10, "conditional covariances");
                 }
                 if zero == 1.0 {

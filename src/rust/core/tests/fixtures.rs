@@ -19,7 +19,11 @@ fn numbers(v: &Value) -> Vec<f64> {
 }
 
 fn optional(v: &Value) -> Option<Vec<f64>> {
-    if v.is_null() { None } else { Some(numbers(v)) }
+    if v.is_null() {
+        None
+    } else {
+        Some(numbers(v))
+    }
 }
 
 fn indices(v: &Value) -> Vec<usize> {
@@ -33,7 +37,12 @@ fn read(design: &Value) -> Owned {
         weights: optional(&design["weights"]),
         columns: design["columns"].as_array().unwrap().iter().map(numbers).collect(),
         x: indices(&design["x"]),
-        groups: design["groups"].as_array().unwrap().iter().map(|g| numbers(&g["codes"]).iter().map(|&c| c as i32).collect()).collect(),
+        groups: design["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|g| numbers(&g["codes"]).iter().map(|&c| c as i32).collect())
+            .collect(),
         terms: design["terms"]
             .as_array()
             .unwrap()
@@ -71,8 +80,16 @@ fn estimates_agree_with_lme4_and_the_criterion_is_never_above_its() {
         let (e, reference) = (&fit.estimates, &fixture["reference"]);
         let theirs = reference["criterion"].as_f64().unwrap();
         assert!(e.criterion <= theirs + 1e-6, "{name}: criterion {} above {theirs}", e.criterion);
-        let at_start = prepared.evaluate(&numbers(&reference["at_start"]["theta"]), wbhlm_core::objective::Order::Value).unwrap().0;
-        near("criterion at lme4's start", &name, &[at_start], &[reference["at_start"]["criterion"].as_f64().unwrap()], 1e-10, 0.0);
+        let at_start =
+            prepared.evaluate(&numbers(&reference["at_start"]["theta"]), wbhlm_core::objective::Order::Value).unwrap().0;
+        near(
+            "criterion at lme4's start",
+            &name,
+            &[at_start],
+            &[reference["at_start"]["criterion"].as_f64().unwrap()],
+            1e-10,
+            0.0,
+        );
         near("beta", &name, &e.beta, &numbers(&reference["beta"]), 1e-5, 1e-8);
         let p = e.beta.len();
         let se: Vec<f64> = (0..p).map(|i| e.vcov[i * p + i].sqrt()).collect();

@@ -12,7 +12,8 @@ use wbhlm_core::optimize::Control;
 static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// The shapes that every invariant is tried on.
-const SHAPES: [&str; 9] = ["two", "two-slopes", "diagonal", "three", "three-slopes", "four", "crossed", "crossed-slopes", "partial"];
+const SHAPES: [&str; 9] =
+    ["two", "two-slopes", "diagonal", "three", "three-slopes", "four", "crossed", "crossed-slopes", "partial"];
 
 fn random_theta(owned: &Owned, random: &mut Random) -> Vec<f64> {
     owned
@@ -58,7 +59,8 @@ fn random_design(shape: &str, seed: u64) -> Owned {
         _ => (vec![patient, therapist, item], vec![(0, vec![0, 1], un), (1, vec![0], un), (2, vec![0], un)]),
     };
     let effects: Vec<f64> = (0..12).map(|_| random.normal()).collect();
-    owned.y = (0..n).map(|i| 2.0 + owned.columns[0][i] * (1.0 + effects[(i + 5) % 12]) + effects[i % 12] + random.normal()).collect();
+    owned.y =
+        (0..n).map(|i| 2.0 + owned.columns[0][i] * (1.0 + effects[(i + 5) % 12]) + effects[i % 12] + random.normal()).collect();
     owned
 }
 
@@ -95,11 +97,18 @@ fn derivatives_equal_finite_differences() {
                     shifted[k] -= 2.0 * h;
                     let (down, gradient_down, _) = prepared.evaluate(&shifted, Order::Gradient).unwrap();
                     let slope = (up - down) / (2.0 * h);
-                    assert!((slope - gradient[k]).abs() < 1e-5 * (1.0 + slope.abs()), "{shape} {seed} gradient {k}: {} {slope}", gradient[k]);
+                    assert!(
+                        (slope - gradient[k]).abs() < 1e-5 * (1.0 + slope.abs()),
+                        "{shape} {seed} gradient {k}: {} {slope}",
+                        gradient[k]
+                    );
                     for l in 0..m {
                         let bend = (gradient_up[l] - gradient_down[l]) / (2.0 * h);
                         let ours = hessian[k * m + l];
-                        assert!((bend - ours).abs() < 1e-5 * (1.0 + bend.abs()), "{shape} {seed} {reml} hessian {k} {l}: {ours} {bend}");
+                        assert!(
+                            (bend - ours).abs() < 1e-5 * (1.0 + bend.abs()),
+                            "{shape} {seed} {reml} hessian {k} {l}: {ours} {bend}"
+                        );
                     }
                 }
             }
@@ -166,7 +175,7 @@ fn threads_change_no_bit() {
         columns: vec![(0..n).map(|_| random.normal()).collect()],
         y: (0..n).map(|_| random.normal()).collect(),
         x: vec![0, 1],
-        groups: vec![(0..n).map(|i| 1 + (i / 2) as i32).collect(), (0..n).map(|i| 1 + (i / 200) as i32).collect()],
+        groups: vec![(0..n).map(|i| 1 + i / 2).collect(), (0..n).map(|i| 1 + i / 200).collect()],
         terms: vec![(0, vec![0], "unstructured"), (1, vec![0, 1], "unstructured")],
         ..Owned::default()
     };

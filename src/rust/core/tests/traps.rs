@@ -22,7 +22,8 @@ fn is_minimum(owned: &Owned, fit: &Fit) {
     let m = fit.estimates.theta.len();
     for attempt in 0..300 {
         let size = [1e-3, 0.05, 0.5][attempt % 3];
-        let theta: Vec<f64> = (0..m).map(|k| fit.estimates.theta[k] + size * random.normal() * (0.1 + fit.estimates.theta[k].abs())).collect();
+        let theta: Vec<f64> =
+            (0..m).map(|k| fit.estimates.theta[k] + size * random.normal() * (0.1 + fit.estimates.theta[k].abs())).collect();
         let value = prepared.evaluate(&theta, Order::Value).unwrap().0;
         assert!(value >= fit.estimates.criterion - 1e-7, "{value} at {theta:?} is below {}", fit.estimates.criterion);
     }
@@ -82,7 +83,16 @@ fn no_variance_at_all_gives_least_squares() {
 
 #[test]
 fn a_correlation_of_one_is_exact() {
-    let owned = growth(40, 5, |_, r| { let u = r.normal(); (u, 0.5 * u) }, 0.5, 11);
+    let owned = growth(
+        40,
+        5,
+        |_, r| {
+            let u = r.normal();
+            (u, 0.5 * u)
+        },
+        0.5,
+        11,
+    );
     let mut owned = owned;
     // slopes follow intercepts without error: the sample's optimum has rank one or nearly
     let fit_first = fit(&owned);
@@ -172,4 +182,24 @@ fn aliased_columns_are_dropped_and_named() {
     owned.x = vec![0, 1, 2, 3];
     let prepared = Prepared::new(&owned.design(), true, &NEVER).unwrap();
     assert_eq!(prepared.dropped, vec![2, 3]);
+}
+
+#[test]
+fn a_tiny_first_variance_with_a_correlation_of_one_converges() {
+    // the intercept varies little and exactly with the slope: a Cholesky factor with the intercept first is nearly singular in its first pivot
+    for seed in 1..40 {
+        let owned = growth(
+            17,
+            6,
+            |_, r| {
+                let u = r.normal();
+                (0.03 * u, -0.6 * u)
+            },
+            1.0,
+            100 + seed,
+        );
+        let fit = fit(&owned);
+        assert_ne!(fit.status, Status::Failed, "seed {seed}: {:?}", fit.estimates.theta);
+        is_minimum(&owned, &fit);
+    }
 }

@@ -81,7 +81,12 @@ fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
 
 /// ∂/∂theta_k of σ²C⁻¹ is -σ²C⁻¹C_kC⁻¹; ∂/∂σ is 2σC⁻¹.
 fn vcov_jacobian(
-    prepared: &Prepared, pieces: &crate::objective::Pieces, to_theta: &[f64], m: usize, k: usize, sigma: f64,
+    prepared: &Prepared,
+    pieces: &crate::objective::Pieces,
+    to_theta: &[f64],
+    m: usize,
+    k: usize,
+    sigma: f64,
 ) -> Vec<Vec<f64>> {
     let p = prepared.basis.x.len();
     let map = small::transpose(p, p, &prepared.basis.beta_map());

@@ -174,7 +174,7 @@ impl Spread {
     fn of(column: &[f64], offset: Option<&[f64]>) -> Self {
         let n = column.len() as f64;
         let value = |i: usize| column[i] - offset.map_or(0.0, |o| o[i]);
-        let mean = blocked(column.len(), |i| value(i)) / n;
+        let mean = blocked(column.len(), value) / n;
         let variance = blocked(column.len(), |i| (value(i) - mean).powi(2)) / n;
         // rounding dust of a constant column is not a spread
         Spread { mean, variance: if variance.sqrt() <= 1e-14 * mean.abs() { 0.0 } else { variance } }
@@ -188,7 +188,11 @@ impl Spread {
 }
 
 fn positive(scale: f64) -> f64 {
-    if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }
+    if scale > 0.0 && scale.is_finite() {
+        scale
+    } else {
+        1.0
+    }
 }
 
 fn blocked(n: usize, term: impl Fn(usize) -> f64) -> f64 {

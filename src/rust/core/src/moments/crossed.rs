@@ -129,8 +129,15 @@ impl CrossedMoments {
 
     #[allow(clippy::too_many_arguments)] // the state of one pass
     fn add_rows(
-        &mut self, design: &Design, basis: &Basis, reader: &mut RowReader, range: std::ops::Range<usize>, tail: &[usize], place: &[u32],
-        products: &mut HashMap<(u32, u32), f64>, total: &mut CompensatedSums,
+        &mut self,
+        design: &Design,
+        basis: &Basis,
+        reader: &mut RowReader,
+        range: std::ops::Range<usize>,
+        tail: &[usize],
+        place: &[u32],
+        products: &mut HashMap<(u32, u32), f64>,
+        total: &mut CompensatedSums,
     ) -> f64 {
         let node = self.start.len() - 2;
         let met = self.start[node + 1] - self.start[node];

@@ -44,7 +44,9 @@ impl Hierarchy {
         let codes = design.groups[groups[0]].codes;
         let sorted = codes.windows(2).all(|w| position[w[0] as usize - 1] <= position[w[1] as usize - 1]);
         let key: Vec<u32> = codes.iter().map(|&c| position[c as usize - 1]).collect();
-        let (order, starts) = if sorted { (None, starts_of(&key, original[0].len())) } else {
+        let (order, starts) = if sorted {
+            (None, starts_of(&key, original[0].len()))
+        } else {
             let (order, starts) = counting_sort(&key, original[0].len());
             (Some(order), starts)
         };

@@ -57,10 +57,12 @@ impl NestedMoments {
             let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref());
             let width = reader.width();
             let mut partial = Partial {
-                levels: (0..blocks.len()).map(|l| {
-                    let (q, f, nodes) = (blocks[l].len(), outer[l].len(), chunk[l].len());
-                    (Vec::with_capacity(nodes * q * q), Vec::with_capacity(nodes * q * f))
-                }).collect(),
+                levels: (0..blocks.len())
+                    .map(|l| {
+                        let (q, f, nodes) = (blocks[l].len(), outer[l].len(), chunk[l].len());
+                        (Vec::with_capacity(nodes * q * q), Vec::with_capacity(nodes * q * f))
+                    })
+                    .collect(),
                 total: CompensatedSums::new(width * width),
                 log_det: CompensatedSums::new(1),
             };
@@ -72,12 +74,17 @@ impl NestedMoments {
             partial
         };
         let parallel = design.n() >= 50_000 && rayon::current_num_threads() > 1;
-        let partials: Vec<Partial> = if parallel { chunks.par_iter().map(pass).collect() } else { chunks.iter().map(pass).collect() };
+        let partials: Vec<Partial> =
+            if parallel { chunks.par_iter().map(pass).collect() } else { chunks.iter().map(pass).collect() };
         Self::assemble(basis, hierarchy, chunks, partials, &blocks_sizes(&blocks, &outer))
     }
 
     fn assemble(
-        basis: &Basis, hierarchy: Hierarchy, chunks: Vec<Vec<std::ops::Range<usize>>>, partials: Vec<Partial>, sizes: &[(usize, usize)],
+        basis: &Basis,
+        hierarchy: Hierarchy,
+        chunks: Vec<Vec<std::ops::Range<usize>>>,
+        partials: Vec<Partial>,
+        sizes: &[(usize, usize)],
     ) -> Self {
         let width = basis.columns.len() + 1;
         let mut total = CompensatedSums::new(width * width);
@@ -116,8 +123,14 @@ fn blocks_sizes(blocks: &[&[usize]], outer: &[Vec<usize>]) -> Vec<(usize, usize)
 /// Cross-products of a node: of its rows at level 0, the sum over its children above; then its own A and R.
 #[allow(clippy::too_many_arguments)] // a recursion: the arguments are its state
 fn walk(
-    level: usize, node: usize, hierarchy: &Hierarchy, blocks: &[&[usize]], outer: &[Vec<usize>], reader: &mut RowReader,
-    grams: &mut [Vec<f64>], partial: &mut Partial,
+    level: usize,
+    node: usize,
+    hierarchy: &Hierarchy,
+    blocks: &[&[usize]],
+    outer: &[Vec<usize>],
+    reader: &mut RowReader,
+    grams: &mut [Vec<f64>],
+    partial: &mut Partial,
 ) {
     let range = hierarchy.children[level][node] as usize..hierarchy.children[level][node + 1] as usize;
     grams[level].fill(0.0);

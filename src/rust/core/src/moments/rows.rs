@@ -45,7 +45,11 @@ impl<'a> RowReader<'a> {
 
     /// Hands the whitened rows at `positions` to `task` in pieces: (row numbers of the data, block with one column of `rows` values after
     /// another); returns log|Var(ε)/σ²| of them.
-    pub fn pieces(&mut self, positions: std::ops::Range<usize>, mut task: impl FnMut(&mut dyn FnMut(usize) -> usize, &[f64], usize)) -> f64 {
+    pub fn pieces(
+        &mut self,
+        positions: std::ops::Range<usize>,
+        mut task: impl FnMut(&mut dyn FnMut(usize) -> usize, &[f64], usize),
+    ) -> f64 {
         let mut log_det = 0.0;
         let mut start = positions.start;
         while start < positions.end {

@@ -4,13 +4,10 @@
 //! no division by theta, so nothing special happens at the boundary. Chain rules to theta are in [`parameters`].
 
 pub mod crossed;
-mod crossed_hessian;
 pub mod nested;
 pub mod parameters;
 pub mod profile;
 pub mod root;
-pub mod schur;
-pub mod sparse;
 
 use crate::error::Result;
 

@@ -17,6 +17,8 @@ pub struct TermParameters {
     pub start: usize,
     /// Number of columns.
     pub q: usize,
+    /// Column of the term (0..q) that each row of Λ belongs to: the identity, but for pivoted parameters.
+    pub order: Vec<usize>,
     /// First element in theta.
     pub theta: usize,
     /// Structure.
@@ -43,7 +45,14 @@ impl Parameters {
             for (b, block) in basis.blocks.iter().enumerate() {
                 if let Some(&(_, start)) = block.terms.iter().find(|&&(t, _)| t == index) {
                     let q = term.columns.len();
-                    terms.push(TermParameters { block: b, start, q, theta: n_theta, structure: term.structure.clone() });
+                    terms.push(TermParameters {
+                        block: b,
+                        start,
+                        q,
+                        order: (0..q).collect(),
+                        theta: n_theta,
+                        structure: term.structure.clone(),
+                    });
                     n_theta += term.structure.n_theta(q);
                 }
             }
@@ -77,7 +86,7 @@ impl Parameters {
             let (q, full) = (term.q, self.q[term.block]);
             for a in 0..q {
                 for b in 0..q {
-                    psi[term.block][(term.start + a) * full + term.start + b] =
+                    psi[term.block][(term.start + term.order[a]) * full + term.start + term.order[b]] =
                         small::dot(&lambda[a * q..(a + 1) * q], &lambda[b * q..(b + 1) * q]);
                 }
             }
@@ -93,7 +102,8 @@ impl Parameters {
             for k in 0..part.len() {
                 let d = term.structure.lambda_derivative(term.q, part, k);
                 for (c, a, b) in self.inside(term, coordinates) {
-                    jacobian[c * self.n_theta + term.theta + k] = cross(term.q, &d, &lambda, a, b) + cross(term.q, &lambda, &d, a, b);
+                    jacobian[c * self.n_theta + term.theta + k] =
+                        cross(term.q, &d, &lambda, a, b) + cross(term.q, &lambda, &d, a, b);
                 }
             }
         }
@@ -105,8 +115,7 @@ impl Parameters {
         let mut out = vec![0.0; self.n_theta * self.n_theta];
         for term in &self.terms {
             let part = self.slice(term, theta);
-            let derivatives: Vec<Vec<f64>> =
-                (0..part.len()).map(|k| term.structure.lambda_derivative(term.q, part, k)).collect();
+            let derivatives: Vec<Vec<f64>> = (0..part.len()).map(|k| term.structure.lambda_derivative(term.q, part, k)).collect();
             for (c, a, b) in self.inside(term, coordinates) {
                 for (k, dk) in derivatives.iter().enumerate() {
                     for (l, dl) in derivatives.iter().enumerate() {
@@ -119,14 +128,54 @@ impl Parameters {
         out
     }
 
-    /// Coordinates of a term with their place in the term.
-    fn inside<'c>(&self, term: &TermParameters, coordinates: &'c [Coordinate]) -> impl Iterator<Item = (usize, usize, usize)> + 'c {
-        let (block, start, end) = (term.block, term.start, term.start + term.q);
+    /// Coordinates of a term with the rows of Λ that they belong to.
+    pub fn inside<'c>(
+        &self,
+        term: &TermParameters,
+        coordinates: &'c [Coordinate],
+    ) -> impl Iterator<Item = (usize, usize, usize)> + 'c {
+        let (block, start, q) = (term.block, term.start, term.q);
+        let mut row_of = vec![0; q];
+        term.order.iter().enumerate().for_each(|(row, &column)| row_of[column] = row);
+        let inside = move |k: usize| k >= start && k < start + q;
         coordinates
             .iter()
             .enumerate()
-            .filter(move |(_, c)| c.block == block && c.a >= start && c.a < end && c.b >= start && c.b < end)
-            .map(move |(index, c)| (index, c.a - start, c.b - start))
+            .filter(move |(_, c)| c.block == block && inside(c.a) && inside(c.b))
+            .map(move |(index, c)| (index, row_of[c.a - start], row_of[c.b - start]))
+    }
+
+    /// The same model with the rows of every unstructured Λ ordered by falling variance of `psi`: a Cholesky factor whose first
+    /// pivots are small is a badly conditioned parametrisation (Higham 2002, §10.3).
+    pub fn pivoted(&self, psi: &[Vec<f64>]) -> Self {
+        let mut out = self.clone();
+        for term in &mut out.terms {
+            let full = self.q[term.block];
+            let variance = |column: usize| psi[term.block][(term.start + column) * (full + 1)];
+            if term.structure.closed_under_linear_maps() {
+                term.order.sort_by(|&i, &j| variance(j).total_cmp(&variance(i)));
+            }
+        }
+        out
+    }
+
+    /// theta of these parameters from theta of `other`, which orders rows differently.
+    pub fn reordered(&self, other: &Parameters, theta: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.n_theta];
+        for ((term, from), lambda) in self.terms.iter().zip(&other.terms).zip(other.lambdas(theta)) {
+            let q = term.q;
+            let mut own = lambda.clone();
+            if term.order != from.order {
+                for (row, column) in from.order.iter().enumerate() {
+                    let to = term.order.iter().position(|c| c == column).unwrap_or(row);
+                    own[to * q..(to + 1) * q].copy_from_slice(&lambda[row * q..(row + 1) * q]);
+                }
+                own = small::triangularize(q, q, &own);
+            }
+            let part = term.structure.theta(q, &own);
+            out[term.theta..term.theta + part.len()].copy_from_slice(&part);
+        }
+        out
     }
 
     /// theta in the user's units (`forward = false`) from the internal basis, or the other way round (`forward = true`).

@@ -8,6 +8,7 @@ use crate::error::{CoreError, Result};
 use crate::linalg::small;
 
 /// Criterion as a function of theta (internal basis).
+#[derive(Clone, Copy)]
 pub struct Profile<'o> {
     /// Where the pieces come from.
     pub objective: &'o dyn Objective,
@@ -62,22 +63,29 @@ impl Profile<'_> {
         if order == Order::Value {
             return Ok(point);
         }
-        let coordinates = self.objective.coordinates();
-        let (m, k) = (coordinates.len(), self.parameters.n_theta);
         let pieces = &point.pieces;
         let scale = self.nu / pieces.r2;
         point.psi_gradient = pieces.log_det_gradient.iter().zip(&pieces.r2_gradient).map(|(l, r)| l + scale * r).collect();
-        let jacobian = self.parameters.jacobian(theta, coordinates);
+        let theta = point.theta.clone();
+        Ok(self.restated(point, theta))
+    }
+
+    /// The same point of Ψ with its gradient and Hessian in this parametrisation, whose theta there is `theta`.
+    pub fn restated(&self, mut point: Point, theta: Vec<f64>) -> Point {
+        let coordinates = self.objective.coordinates();
+        let (m, k) = (coordinates.len(), self.parameters.n_theta);
+        let jacobian = self.parameters.jacobian(&theta, coordinates);
         point.gradient = small::product(1, m, k, &point.psi_gradient, &jacobian);
-        if order > Order::Gradient {
-            let in_psi = self.psi_hessian(pieces);
-            let mut hessian = sandwich(m, k, &jacobian, &in_psi);
-            let curvature = self.parameters.curvature(theta, coordinates, &point.psi_gradient);
+        point.hessian = Vec::new();
+        if !point.pieces.r2_hessian.is_empty() {
+            let mut hessian = sandwich(m, k, &jacobian, &self.psi_hessian(&point.pieces));
+            let curvature = self.parameters.curvature(&theta, coordinates, &point.psi_gradient);
             hessian.iter_mut().zip(&curvature).for_each(|(h, c)| *h += c);
             small::symmetrize(k, &mut hessian);
             point.hessian = hessian;
         }
-        Ok(point)
+        point.theta = theta;
+        point
     }
 
     /// Hessian of the profiled criterion in the coordinates of Ψ.

@@ -82,11 +82,9 @@ impl Root {
     /// -tr(C⁻¹C_kC⁻¹C_l) and -2 (S_k w)_X' C⁻¹ (S_l w)_X.
     pub fn curvature(&self, tangents: &[Vec<f64>], reml: bool) -> (Vec<f64>, Vec<f64>) {
         let (p, m) = (self.p, tangents.len());
-        let scaled: Vec<Vec<f64>> = tangents.iter().map(|t| small::product(p, p, p, &self.xx_inverse, &self.xx_part(t))).collect();
-        let pulls: Vec<Vec<f64>> = tangents
-            .iter()
-            .map(|t| small::product(p + 1, p + 1, 1, t, &self.w)[..p].to_vec())
-            .collect();
+        let scaled: Vec<Vec<f64>> =
+            tangents.iter().map(|t| small::product(p, p, p, &self.xx_inverse, &self.xx_part(t))).collect();
+        let pulls: Vec<Vec<f64>> = tangents.iter().map(|t| small::product(p + 1, p + 1, 1, t, &self.w)[..p].to_vec()).collect();
         let solved: Vec<Vec<f64>> = pulls.iter().map(|g| small::product(p, p, 1, &self.xx_inverse, g)).collect();
         let (mut log_det, mut r2) = (vec![0.0; m * m], vec![0.0; m * m]);
         for k in 0..m {

@@ -35,7 +35,8 @@ pub fn settle(profile: &Profile, control: &Control, optimum: &mut Optimum) -> Re
             point = profile.at(&point.theta, Order::Step)?;
         }
         let (iterations, paused) = (optimum.iterations, rejected.clone());
-        let next = newton::minimise(profile, point, control, optimum.evaluations, &fixed, &|theta| near(profile, theta, &paused))?;
+        let next =
+            newton::minimise(profile, point, control, optimum.evaluations, &fixed, &|theta| near(profile, theta, &paused))?;
         let stuck = !next.converged && smallest_diagonal(profile, &next.point.theta, &rejected).is_none();
         *optimum = Optimum { iterations: iterations + next.iterations, ..next };
         if stuck {
@@ -82,15 +83,12 @@ fn leaves_inward(profile: &Profile, point: &Point, candidate: usize) -> bool {
 pub fn gradient_matrix(profile: &Profile, point: &Point, index: usize) -> Vec<f64> {
     let term = &profile.parameters.terms[index];
     let q = term.q;
-    let inside = |k: usize| k >= term.start && k < term.start + q;
     let mut g = vec![0.0; q * q];
-    for (c, value) in profile.objective.coordinates().iter().zip(&point.psi_gradient) {
-        if c.block == term.block && inside(c.a) && inside(c.b) {
-            let (a, b) = (c.a - term.start, c.b - term.start);
-            let share = if a == b { *value } else { 0.5 * value };
-            g[a * q + b] = share;
-            g[b * q + a] = share;
-        }
+    let coordinates = profile.objective.coordinates();
+    for (c, a, b) in profile.parameters.inside(term, coordinates) {
+        let share = if a == b { point.psi_gradient[c] } else { 0.5 * point.psi_gradient[c] };
+        g[a * q + b] = share;
+        g[b * q + a] = share;
     }
     g
 }

@@ -47,9 +47,16 @@ pub struct Optimum {
 /// Those of the objective at the start; later failures shorten the step.
 pub fn minimise(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {
     let first = start::start(profile, start)?;
+    let pivoted = profile.parameters.pivoted(&profile.parameters.psi(&first.point.theta));
+    let inner = Profile { parameters: &pivoted, ..*profile };
+    let theta = pivoted.reordered(profile.parameters, &first.point.theta);
+    let point = inner.restated(first.point, theta);
     // near the boundary the search pauses: the exact boundary is tried before the interior is searched to the last digit
-    let mut optimum = newton::minimise(profile, first.point, control, first.evaluations, &[], &|theta| boundary::near(profile, theta, &[]))?;
-    boundary::settle(profile, control, &mut optimum)?;
+    let mut optimum =
+        newton::minimise(&inner, point, control, first.evaluations, &[], &|theta| boundary::near(&inner, theta, &[]))?;
+    boundary::settle(&inner, control, &mut optimum)?;
+    let theta = profile.parameters.reordered(&pivoted, &optimum.point.theta);
+    optimum.point = profile.restated(optimum.point, theta);
     Ok(optimum)
 }
 

@@ -17,7 +17,12 @@ const PAUSE: f64 = 0.05;
 /// # Errors
 /// Failure of an eigenvalue decomposition; failures of the objective at a trial point shorten the step instead.
 pub fn minimise(
-    profile: &Profile, mut point: Point, control: &Control, spent: usize, fixed: &[usize], pause: &dyn Fn(&[f64]) -> bool,
+    profile: &Profile,
+    mut point: Point,
+    control: &Control,
+    spent: usize,
+    fixed: &[usize],
+    pause: &dyn Fn(&[f64]) -> bool,
 ) -> Result<Optimum> {
     let free: Vec<usize> = (0..point.theta.len()).filter(|k| !fixed.contains(k)).collect();
     if free.is_empty() {
@@ -77,7 +82,8 @@ pub fn minimise(
         }
     }
     // at the end of what rounding lets through, the decrement decides with the noise of the criterion added
-    let converged = state.decrement <= control.tol.max(10.0 * noise(point.value)) && state.values.iter().all(|&v| v > -1e-4 * state.largest());
+    let converged = state.decrement <= control.tol.max(10.0 * noise(point.value))
+        && state.values.iter().all(|&v| v > -1e-4 * state.largest());
     Ok(Optimum { converged, decrement: state.decrement, point, iterations, evaluations })
 }
 
@@ -100,7 +106,11 @@ impl Secant {
     }
 
     fn of(&self, point: &Point, i: usize, j: usize) -> f64 {
-        if point.pieces.log_det_hessian.is_some() { 0.0 } else { self.correction[i * self.size + j] }
+        if point.pieces.log_det_hessian.is_some() {
+            0.0
+        } else {
+            self.correction[i * self.size + j]
+        }
     }
 
     /// (H(to) + correction) (to - from) = difference of the gradients, from now on.
@@ -108,8 +118,9 @@ impl Secant {
         let m = self.size;
         let step: Vec<f64> = to.theta.iter().zip(&from.theta).map(|(t, f)| t - f).collect();
         // the average information halfway is that of the mean of the two ends
-        let model: Vec<f64> =
-            (0..m * m).map(|e| 0.5 * (to.hessian[e] + from.hessian.get(e).unwrap_or(&to.hessian[e])) + self.correction[e]).collect();
+        let model: Vec<f64> = (0..m * m)
+            .map(|e| 0.5 * (to.hessian[e] + from.hessian.get(e).unwrap_or(&to.hessian[e])) + self.correction[e])
+            .collect();
         let predicted = small::product(m, m, 1, &model, &step);
         let rest: Vec<f64> = (0..m).map(|k| to.gradient[k] - from.gradient[k] - predicted[k]).collect();
         let curvature = small::dot(&rest, &step);
@@ -141,13 +152,18 @@ struct Step {
 
 fn model(point: &Point, secant: &Secant, free: &[usize]) -> Result<Model> {
     let (m, full) = (free.len(), point.theta.len());
-    let hessian: Vec<f64> = free.iter().flat_map(|&i| free.iter().map(move |&j| (i, j))).map(|(i, j)| point.hessian[i * full + j] + secant.of(point, i, j)).collect();
+    let hessian: Vec<f64> = free
+        .iter()
+        .flat_map(|&i| free.iter().map(move |&j| (i, j)))
+        .map(|(i, j)| point.hessian[i * full + j] + secant.of(point, i, j))
+        .collect();
     let (values, vectors) = dense::symmetric_eigen(m, &hessian)?;
     let raw: Vec<f64> = free.iter().map(|&k| point.gradient[k]).collect();
     let gradient = small::product(1, m, m, &raw, &vectors);
     let mut model = Model { values, vectors, gradient, decrement: 0.0 };
     let tiny = 1e-10 * model.largest();
-    model.decrement = model.values.iter().zip(&model.gradient).map(|(v, g)| 0.5 * g * g / v.abs().max(tiny).max(f64::MIN_POSITIVE)).sum();
+    model.decrement =
+        model.values.iter().zip(&model.gradient).map(|(v, g)| 0.5 * g * g / v.abs().max(tiny).max(f64::MIN_POSITIVE)).sum();
     Ok(model)
 }
 
@@ -172,7 +188,11 @@ impl Model {
             let (mut low, mut high) = ((-lowest).max(0.0), (-lowest).max(0.0) + norm(&self.gradient) / radius + tiny);
             for _ in 0..60 {
                 let middle = 0.5 * (low + high);
-                if norm(&at(middle)) > radius { low = middle } else { high = middle }
+                if norm(&at(middle)) > radius {
+                    low = middle
+                } else {
+                    high = middle
+                }
             }
             at(high)
         };
@@ -182,7 +202,8 @@ impl Model {
             let sign = if inner[0] < 0.0 { -1.0 } else { 1.0 };
             inner[0] += sign * slack.sqrt();
         }
-        let predicted = -inner.iter().zip(&self.gradient).zip(&self.values).map(|((s, g), v)| s * g + 0.5 * v * s * s).sum::<f64>();
+        let predicted =
+            -inner.iter().zip(&self.gradient).zip(&self.values).map(|((s, g), v)| s * g + 0.5 * v * s * s).sum::<f64>();
         let step = small::product(m, m, 1, &self.vectors, &inner);
         Step { length: norm(&step), step, predicted }
     }

@@ -30,11 +30,8 @@ pub fn start(profile: &Profile, given: Option<&[f64]>) -> Result<Start> {
         return Ok(Start { point: profile.at(&inside(profile, &parameters.psi(theta))?, Order::Step)?, evaluations: 1 });
     }
     let zero = profile.objective.starts_at_zero();
-    let identity: Vec<Vec<f64>> = parameters
-        .q
-        .iter()
-        .map(|&q| (0..q * q).map(|k| if k / q == k % q { 1.0 } else { 0.0 }).collect())
-        .collect();
+    let identity: Vec<Vec<f64>> =
+        parameters.q.iter().map(|&q| (0..q * q).map(|k| if k / q == k % q { 1.0 } else { 0.0 }).collect()).collect();
     let mut point = if zero {
         profile.at(&vec![0.0; parameters.n_theta], Order::Exact)?
     } else {
@@ -77,8 +74,7 @@ fn inside(profile: &Profile, psi: &[Vec<f64>]) -> Result<Vec<f64>> {
     let mut theta = vec![0.0; parameters.n_theta];
     for term in &parameters.terms {
         let (q, full) = (term.q, parameters.q[term.block]);
-        let part: Vec<f64> =
-            (0..q * q).map(|k| psi[term.block][(term.start + k / q) * full + term.start + k % q]).collect();
+        let part: Vec<f64> = (0..q * q).map(|k| psi[term.block][(term.start + k / q) * full + term.start + k % q]).collect();
         let (values, vectors) = dense::symmetric_eigen(q, &part)?;
         let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let floor = (INSIDE * largest).max(1e-6);

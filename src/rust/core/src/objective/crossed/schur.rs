@@ -74,9 +74,10 @@ impl CoreLambda {
 
     /// Λ as a diagonal, when every factor has one column.
     fn diagonal(&self) -> Option<Vec<f64>> {
-        self.blocks.iter().all(|(b, _)| b.q == 1).then(|| {
-            self.blocks.iter().flat_map(|(b, lambda)| std::iter::repeat_n(lambda[0], b.levels)).collect()
-        })
+        self.blocks
+            .iter()
+            .all(|(b, _)| b.q == 1)
+            .then(|| self.blocks.iter().flat_map(|(b, lambda)| std::iter::repeat_n(lambda[0], b.levels)).collect())
     }
 
     /// (Λ'AΛ)_{ij} needs the entries of A in the rows of i's level and the columns of j's: calls `entry` for them.
@@ -99,7 +100,7 @@ impl CoreLambda {
 /// Factorised core.
 pub enum Schur {
     /// Full matrices.
-    Dense(DenseCore),
+    Dense(Box<DenseCore>),
     /// Sparse factor and selected inverse.
     Sparse(Box<SparseCore>),
 }

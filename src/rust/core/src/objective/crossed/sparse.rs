@@ -42,8 +42,10 @@ impl Pattern {
         let size = moments.size;
         let symbolic = {
             let a = SymbolicSparseColMatRef::new_checked(size, size, &start, None, &row);
-            let params =
-                CholeskySymbolicParams { supernodal_flop_ratio_threshold: SupernodalThreshold::FORCE_SIMPLICIAL, ..Default::default() };
+            let params = CholeskySymbolicParams {
+                supernodal_flop_ratio_threshold: SupernodalThreshold::FORCE_SIMPLICIAL,
+                ..Default::default()
+            };
             factorize_symbolic_cholesky(a, Side::Lower, SymmetricOrdering::Amd, params).map_err(|_| failed("analysis"))?
         };
         let mut position: Vec<usize> = (0..size).collect();
@@ -126,9 +128,9 @@ impl SparseCore {
         let mut m = vec![0.0; a.len()];
         let entry = |i: usize, j: usize| pattern.index(i.max(j), i.min(j)).map_or(0.0, |k| a[k]);
         for j in 0..size {
-            for k in pattern.start[j]..pattern.start[j + 1] {
+            for (k, value) in m.iter_mut().enumerate().take(pattern.start[j + 1]).skip(pattern.start[j]) {
                 let i = pattern.row[k];
-                m[k] = lambda.congruence(i, j, entry) + if i == j { 1.0 } else { 0.0 };
+                *value = lambda.congruence(i, j, entry) + if i == j { 1.0 } else { 0.0 };
             }
         }
         let mut l = vec![0.0; pattern.symbolic.len_val()];
@@ -229,7 +231,12 @@ impl SparseCore {
         self.lambda.apply(true, &mut v);
         let scratch = self.pattern.symbolic.solve_in_place_scratch::<f64>(v.ncols(), Par::Seq);
         let mut memory = MemBuffer::new(scratch);
-        LltRef::new(&self.pattern.symbolic, &self.l).solve_in_place_with_conj(Conj::No, v.as_mut(), Par::Seq, MemStack::new(&mut memory));
+        LltRef::new(&self.pattern.symbolic, &self.l).solve_in_place_with_conj(
+            Conj::No,
+            v.as_mut(),
+            Par::Seq,
+            MemStack::new(&mut memory),
+        );
         self.lambda.apply(false, &mut v);
         v
     }

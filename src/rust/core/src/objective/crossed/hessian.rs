@@ -1,13 +1,14 @@
-//! The exact Hessian of log|V| (+ log|X'V⁻¹X|) for crossed factors with a dense core: the formulas of [`super::nested`] for a
+//! The exact Hessian of log|V| (+ log|X'V⁻¹X|) for crossed factors with a dense core: the formulas of [`crate::objective::nested`] for a
 //! tree of two levels whose upper level is one node, the core.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
-use super::crossed::CrossedObjective;
-use super::root::Root;
 use super::schur::DenseCore;
-use super::{Coordinate, Objective};
+use super::CrossedObjective;
 use crate::linalg::small;
+use crate::moments::crossed::CoreBlock;
+use crate::objective::root::Root;
+use crate::objective::{Coordinate, Objective};
 
 /// The blocks of one evaluation.
 pub(super) struct Dense<'a, 'm> {
@@ -47,7 +48,8 @@ impl Dense<'_, '_> {
             (n, h)
         };
         // 2Q - H: every pair of own coordinates contracts with H once and with this once
-        let q_less_h = Mat::from_fn(size, size, |i, j| -0.5 * (h[(i, j)] + h[(j, i)])) + (b_core * &adjoint * b_core.transpose()) * faer::Scale(2.0);
+        let q_less_h = Mat::from_fn(size, size, |i, j| -0.5 * (h[(i, j)] + h[(j, i)]))
+            + (b_core * &adjoint * b_core.transpose()) * faer::Scale(2.0);
         let below: Vec<Option<Below>> =
             coordinates.iter().map(|c| self.objective.is_own(c).then(|| self.below(c, &n, u, b_core, &adjoint))).collect();
         let node_q = self.objective.node_q(self.b, self.core.t.as_ref(), u, &flat);
@@ -55,7 +57,8 @@ impl Dense<'_, '_> {
             for l in 0..=k {
                 let value = match (&below[k], &below[l]) {
                     (Some(x), Some(y)) => {
-                        self.objective.node_pairs(&coordinates[k], &coordinates[l], self.h, &node_q) + self.both_below(x, y, &adjoint)
+                        self.objective.node_pairs(&coordinates[k], &coordinates[l], self.h, &node_q)
+                            + self.both_below(x, y, &adjoint)
                     }
                     (Some(x), None) => self.mixed(x, &coordinates[l]),
                     (None, Some(y)) => self.mixed(y, &coordinates[k]),
@@ -132,5 +135,81 @@ impl Dense<'_, '_> {
             }
         }
         sum
+    }
+}
+
+impl CrossedObjective<'_> {
+    /// -Σ_i B_i'E B_i over the core, and over core × [X y], for a coordinate of the eliminated factor.
+    fn tangent(&self, c: &Coordinate, b: &[f64]) -> (Mat<f64>, Mat<f64>) {
+        let (size, tail) = (self.m.size, self.m.tail);
+        let (mut core, mut side) = (Mat::<f64>::zeros(size, size), Mat::<f64>::zeros(size, tail));
+        for node in 0..self.m.nodes {
+            let (span, width) = self.span(node);
+            let (met, b) = (self.met(node), &b[span]);
+            let k = met.len();
+            for (i, j) in c.positions() {
+                let (x, y) = (&b[i * width..(i + 1) * width], &b[j * width..(j + 1) * width]);
+                for (a, &column) in met.iter().enumerate() {
+                    for (e, &row) in met.iter().enumerate() {
+                        core[(row as usize, column as usize)] -= x[e] * y[a];
+                    }
+                    (0..tail).for_each(|t| side[(column as usize, t)] -= x[a] * y[k + t]);
+                }
+            }
+        }
+        (core, side)
+    }
+
+    /// Sums over nodes of -tr(HE_kHE_l) + 2 tr(E_kHE_lQ) for coordinates of the eliminated factor.
+    fn node_pairs(&self, k: &Coordinate, l: &Coordinate, h: &[f64], q_sums: &[Vec<f64>]) -> f64 {
+        let q = self.m.q;
+        let mut sum = 0.0;
+        for (node, qq) in q_sums.iter().enumerate() {
+            let h = &h[node * q * q..(node + 1) * q * q];
+            for (a, b) in k.positions() {
+                for (e, f) in l.positions() {
+                    sum += h[b * q + e] * (2.0 * qq[f * q + a] - h[f * q + a]);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Q_i = B_i C̄ B_i' per node, with the root's adjoint.
+    fn node_q(&self, b: &[f64], t: MatRef<'_, f64>, u: &Mat<f64>, adjoint: &[f64]) -> Vec<Vec<f64>> {
+        let (q, tail) = (self.m.q, self.m.tail);
+        (0..self.m.nodes)
+            .map(|node| {
+                let (span, width) = self.span(node);
+                let (met, b) = (self.met(node), &b[span]);
+                let k = met.len();
+                let part: Vec<f64> = met.iter().flat_map(|&i| met.iter().map(move |&j| t[(i as usize, j as usize)])).collect();
+                let lines: Vec<f64> = b.chunks_exact(width).flat_map(|line| line[..k].iter().copied()).collect();
+                let mut out = small::product(q, k, q, &small::product(q, k, k, &lines, &part), &small::transpose(q, k, &lines));
+                let mut projected = vec![0.0; q * tail];
+                for i in 0..q {
+                    for t in 0..tail {
+                        projected[i * tail + t] = b[i * width + k + t]
+                            - met.iter().enumerate().map(|(e, &column)| b[i * width + e] * u[(column as usize, t)]).sum::<f64>();
+                    }
+                }
+                let right = small::product(q, tail, tail, &projected, adjoint);
+                let more = small::product(q, tail, q, &right, &small::transpose(q, tail, &projected));
+                out.iter_mut().zip(more).for_each(|(o, m)| *o += m);
+                out
+            })
+            .collect()
+    }
+
+    fn is_own(&self, c: &Coordinate) -> bool {
+        c.block == self.m.block
+    }
+
+    fn place(&self, c: &Coordinate) -> Option<&CoreBlock> {
+        self.core_block(c.block)
+    }
+
+    fn tail(&self) -> usize {
+        self.m.tail
     }
 }

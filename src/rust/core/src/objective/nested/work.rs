@@ -1,0 +1,74 @@
+//! What one chunk of the hierarchy keeps between the sweeps.
+
+use super::kernels::reset;
+use super::NestedObjective;
+use crate::objective::Order;
+
+/// Blocks of every node kept from the sweep up for the sweep down.
+#[derive(Debug, Default)]
+pub(super) struct LevelStore {
+    pub(super) h: Vec<f64>,
+    pub(super) n: Vec<f64>,
+    pub(super) b: Vec<f64>,
+    /// (C_k W) top rows for every coordinate k below the level.
+    pub(super) k: Vec<f64>,
+}
+
+/// One chunk's workspace and partial sums.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) stores: Vec<LevelStore>,
+    /// Per level ≥ 1, and the root last: what the children have handed up; upper triangles.
+    pub(super) sums: Vec<Vec<f64>>,
+    /// The same for every coordinate below.
+    pub(super) tangents: Vec<Vec<f64>>,
+    pub(super) log_det: f64,
+    pub(super) log_det_gradient: Vec<f64>,
+    pub(super) log_det_hessian: Vec<f64>,
+    pub(super) r2_hessian: Vec<f64>,
+    /// Per level: Σ h_s h_t, Σ h_s q_t, Σ h_s v_t over symmetric pairs s, t.
+    pub(super) hh: Vec<Vec<f64>>,
+    pub(super) hq: Vec<Vec<f64>>,
+    pub(super) hv: Vec<Vec<f64>>,
+    pub(super) scratch: Vec<f64>,
+    pub(super) failed: bool,
+}
+
+impl NestedObjective<'_> {
+    /// Sizes and clears the workspace for an evaluation.
+    pub(super) fn prepare(&self, work: &mut Work, chunk: usize, order: Order) {
+        let (levels, m) = (self.levels(), self.coordinates.len());
+        work.stores.resize_with(levels, LevelStore::default);
+        work.sums.resize(levels + 1, Vec::new());
+        work.tangents.resize(levels + 1, Vec::new());
+        for l in 0..levels {
+            let level = &self.moments.levels[l];
+            let (q, f, below) = (level.q, level.f, self.first[l]);
+            let nodes = if order > Order::Value { self.moments.chunks[chunk][l].len() } else { 1 };
+            let store = &mut work.stores[l];
+            store.h.resize(nodes * q * q, 0.0);
+            store.n.resize(nodes * q * q, 0.0);
+            store.b.resize(nodes * q * f, 0.0);
+            store.k.resize(nodes * below * q * f, 0.0);
+            if l > 0 {
+                work.sums[l].resize((q + f) * (q + f), 0.0);
+                work.tangents[l].resize(below * (q + f) * (q + f), 0.0);
+            }
+        }
+        let dim = self.p + 1;
+        reset(&mut work.sums[levels], dim * dim);
+        reset(&mut work.tangents[levels], if order > Order::Value { m * dim * dim } else { 0 });
+        reset(&mut work.log_det_gradient, m);
+        reset(&mut work.log_det_hessian, m * m);
+        reset(&mut work.r2_hessian, m * m);
+        for sums in [&mut work.hh, &mut work.hq, &mut work.hv] {
+            sums.resize(levels, Vec::new());
+            for (l, sum) in sums.iter_mut().enumerate() {
+                let s = self.moments.levels[l].q * (self.moments.levels[l].q + 1) / 2;
+                reset(sum, s * s);
+            }
+        }
+        work.log_det = 0.0;
+        work.failed = false;
+    }
+}
