@@ -4,16 +4,20 @@
 
 # Safe prediction: the call of a variable with the parameters of its basis filled in.
 prediction_variables <- function(terms, variables) {
-  Map(function(expr, label) {
-    value <- variables[[label]]
-    if (is.call(expr) && !is.null(value)) stats::makepredictcall(value, expr) else expr
-  }, terms$variables, terms$labels)
+  out <- terms$variables
+  for (i in seq_along(out)) {
+    if (!is.call(out[[i]])) next
+    value <- variables[[terms$labels[[i]]]]
+    if (!is.null(value)) out[[i]] <- stats::makepredictcall(value, out[[i]])
+  }
+  out
 }
 
 new_blueprint <- function(spec, frame, variables, coding, env) {
-  bars <- lapply(spec$bars, function(bar) {
-    list(terms = bar$terms, predvars = prediction_variables(bar$terms, variables))
-  })
+  bars <- list()
+  for (bar in spec$bars) {
+    bars[[length(bars) + 1L]] <- list(terms = bar$terms, predvars = prediction_variables(bar$terms, variables))
+  }
   list(
     terms = spec$terms,
     predvars = prediction_variables(spec$terms, variables),
@@ -35,10 +39,13 @@ variable_type <- function(x) {
 # say): kept by value, since prediction needs them.
 local_functions <- function(spec, env) {
   home <- environment(spec$formula)
-  heads <- setdiff(all.names(spec$formula, unique = TRUE), all.vars(spec$formula))
-  heads <- setdiff(heads, c(request_heads, "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I"))
-  lost <- Filter(function(name) is.null(get0(name, envir = home, mode = "function")), heads)
-  found <- lapply(lost, function(name) get0(name, envir = env, mode = "function"))
-  names(found) <- lost
-  Filter(Negate(is.null), found)
+  names <- all.names(spec$formula, unique = TRUE)
+  known <- c(all.vars(spec$formula), request_heads, "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
+  found <- list()
+  for (name in names[match(names, known, 0L) == 0L]) {
+    if (is.null(get0(name, envir = home, mode = "function"))) {
+      found[[name]] <- get0(name, envir = env, mode = "function")
+    }
+  }
+  found
 }

@@ -4,8 +4,11 @@
 # Contrasts and levels of the factors among `variables`. `contrasts` is the argument of hlm(); with `known` (from the
 # blueprint of a fit) the levels and contrasts are those of the fit.
 code_factors <- function(variables, contrasts = NULL, known = NULL) {
-  is_factor <- vapply(variables, function(x) is.factor(x) || is.character(x) || is.logical(x), NA)
-  labels <- names(variables)[is_factor]
+  labels <- character()
+  for (label in names(variables)) {
+    x <- variables[[label]]
+    if (is.factor(x) || is.character(x) || is.logical(x)) labels <- c(labels, label)
+  }
   check_contrasts(contrasts, labels)
   xlevels <- list()
   used <- list()
@@ -91,13 +94,14 @@ term_columns <- function(terms, variables, contrasts, recentre = NULL) {
   }
   coding <- factor_coding(terms, variables)
   for (j in seq_along(terms$term_labels)) {
-    members <- which(coding[, j] > 0L)
-    made <- term_product(terms, members, coding[, j], variables, contrasts)
+    used <- coding[, j]
+    members <- which(used > 0L, useNames = FALSE)
+    made <- term_product(terms, members, used, variables, contrasts)
     if (!is.null(recentre)) made$columns <- recentre(terms$labels[members], made, terms$term_labels[[j]])
     out$columns <- c(out$columns, made$columns)
     out$names <- c(out$names, made$names)
     out$keys <- c(out$keys, made$keys)
-    out$assign <- c(out$assign, rep(j, length(made$names)))
+    out$assign <- c(out$assign, rep.int(j, length(made$names)))
   }
   out
 }

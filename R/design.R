@@ -3,7 +3,7 @@
 # Returns list(design, blueprint, means, coefs).
 build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(), env = globalenv()) {
   made <- disaggregate_frame(spec, frame, control)
-  variables <- lapply(add_derived_variables(spec, frame, made$columns, env), plain_double)
+  variables <- plain_doubles(add_derived_variables(spec, frame, made$columns, env))
   coding <- code_factors(variables, contrasts)
   blueprint <- new_blueprint(spec, frame, variables, coding, env)
   products <- new_products(spec, frame)
@@ -34,8 +34,12 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
 }
 
 # Whole numbers become double once, not once for X and once for Z; a double vector stays as it is.
-plain_double <- function(x) {
-  if (is.integer(x) && !is.object(x) && is.null(dim(x))) as.double(x) else x
+plain_doubles <- function(variables) {
+  for (i in seq_along(variables)) {
+    x <- variables[[i]]
+    if (is.integer(x) && !is.object(x) && is.null(dim(x))) variables[[i]] <- as.double(x)
+  }
+  variables
 }
 
 # Derived columns and variables computed from them, such as I(within(x)^2), over the analysed rows.
@@ -78,7 +82,10 @@ check_late_variable <- function(value, label, frame) {
 # The double-demeaned product (Giesselmann & Schmidt-Catran 2022, Sociol Methods Res 51:1100): in a term with two or more
 # within variables, their product is centred at the person's mean once more. Its person means are frozen as well.
 new_products <- function(spec, frame) {
-  within <- vapply(Filter(function(c) c$kind == "within", spec$columns), `[[`, "", "name")
+  within <- character()
+  for (column in spec$columns) {
+    if (column$kind == "within") within <- c(within, column$name)
+  }
   if (length(within) < 2L) {
     return(list(recentre = NULL, frozen = function() list()))
   }
@@ -108,13 +115,13 @@ bar_columns <- function(spec, coding, products) {
   done <- list()
   for (i in seq_along(spec$bars)) {
     bar <- spec$bars[[i]]
-    key <- expr_text(bar$lhs)
-    if (is.null(done[[key]])) {
-      done[[key]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
+    text <- expr_text(bar$lhs)
+    if (is.null(done[[text]])) {
+      done[[text]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
     }
-    made <- done[[key]]
+    made <- done[[text]]
     check_bar(made, bar)
-    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double)
+    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double, text = text)
   }
   order_double_bars(out, spec)
 }
@@ -134,7 +141,7 @@ order_double_bars <- function(bars, spec) {
     if (!bars[[i]]$double) {
       bar <- bars[[i]]
       bar$columns <- seq_along(bar$made$names)
-      bar$label <- paste(expr_text(spec$bars[[bar$bar]]$lhs), "|", bar$group)
+      bar$label <- paste(bar$text, "|", bar$group)
       out <- c(out, list(bar))
       i <- i + 1L
       next
@@ -159,13 +166,16 @@ order_double_bars <- function(bars, spec) {
 
 # The pool of distinct columns, the constant excluded (index 0).
 pool_columns <- function(x, z) {
-  made <- c(list(x), lapply(z, `[[`, "made"))
-  keys <- unlist(lapply(made, `[[`, "keys"))
-  columns <- unlist(lapply(made, `[[`, "columns"), recursive = FALSE)
+  keys <- x$keys
+  columns <- x$columns
+  for (bar in z) {
+    keys <- c(keys, bar$made$keys)
+    columns <- c(columns, bar$made$columns)
+  }
   first <- which(!duplicated(keys) & keys != "1")
   pool <- keys[first]
   list(
-    columns = unname(columns[first]),
+    columns = columns[first],
     x = match(x$keys, pool, nomatch = 0L),
     z = lapply(z, function(bar) match(bar$made$keys[bar$columns], pool, nomatch = 0L))
   )
@@ -174,27 +184,34 @@ pool_columns <- function(x, z) {
 # Groups in order of first use by the sorted terms; terms sorted as lme4's mkReTrms() does.
 design_groups <- function(spec, frame, z) {
   n_levels <- vapply(z, function(bar) length(frame$factors[[bar$group]]$levels), 0L)
-  order <- if (any(diff(n_levels) > 0L)) rev(order(n_levels)) else seq_along(z)
-  names <- unique(vapply(z[order], `[[`, "", "group"))
-  groups <- lapply(names, function(name) {
-    factor <- frame$factors[[name]]
-    list(name = name, codes = factor$codes, levels = factor$levels)
-  })
-  terms <- lapply(z[order], function(bar) {
-    list(
-      group = match(bar$group, names), columns = integer(), names = bar$made$names[bar$columns],
+  order <- if (is.unsorted(rev(n_levels))) rev(order(n_levels)) else seq_along(z)
+  groups <- list()
+  terms <- list()
+  names <- character()
+  for (bar in z[order]) {
+    group <- match(bar$group, names, 0L)
+    if (group == 0L) {
+      factor <- frame$factors[[bar$group]]
+      names <- c(names, bar$group)
+      group <- length(names)
+      groups[[group]] <- list(name = bar$group, codes = factor$codes, levels = factor$levels)
+    }
+    terms[[length(terms) + 1L]] <- list(
+      group = group, columns = integer(), names = bar$made$names[bar$columns],
       structure = "unstructured", label = bar$label
     )
-  })
+  }
   warn_reused_ids(frame$factors)
   list(groups = groups, terms = terms, order = order)
 }
 
 frame_offset <- function(spec, frame, variables) {
-  parts <- lapply(spec$terms$labels[spec$terms$offset], function(label) as.double(variables[[label]]))
   own <- if (!is.null(frame[["(offset)"]])) frame[["(offset)"]] else frame$raw[["(offset)"]]
-  parts <- c(parts, if (!is.null(own)) list(own))
-  if (length(parts) == 0L) NULL else Reduce(`+`, parts)
+  for (i in rev(spec$terms$offset)) {
+    part <- as.double(variables[[spec$terms$labels[[i]]]])
+    own <- if (is.null(own)) part else part + own
+  }
+  own
 }
 
 frame_weights <- function(frame) {

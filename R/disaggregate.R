@@ -15,8 +15,8 @@
 disaggregate_frame <- function(spec, frame, control) {
   columns <- list()
   means <- list()
-  for (column in spec$columns[vapply(spec$columns, `[[`, "", "kind") == "lag"]) {
-    columns[[column$name]] <- frame$values[[column$value]]
+  for (column in spec$columns) {
+    if (column$kind == "lag") columns[[column$name]] <- frame$values[[column$value]]
   }
   labels <- source_labels(spec$sources)
   for (key in names(spec$sources)) {
@@ -30,6 +30,9 @@ disaggregate_frame <- function(spec, frame, control) {
 
 source_labels <- function(sources) {
   labels <- vapply(sources, `[[`, "", "label")
+  if (!anyDuplicated(labels)) {
+    return(labels)
+  }
   degree <- vapply(sources, `[[`, 0L, "degree")
   twice <- labels %in% labels[duplicated(labels)] & degree > 0L
   labels[twice] <- paste0(labels[twice], "_detrend", ifelse(degree[twice] > 1L, degree[twice], ""))
@@ -52,9 +55,9 @@ disaggregate_source <- function(spec, frame, source, key, control) {
     persons = person$levels, count = model$count, coef = model$coef, centre = model$centre,
     rows = control$means, weighting = control$weighting, columns = list()
   )
-  mine <- Filter(function(column) identical(column$source, key) && column$kind != "lag", spec$columns)
   out <- list()
-  for (column in mine) {
+  for (column in spec$columns) {
+    if (column$kind == "lag" || column$source != key) next
     made <- if (column$kind == "within") {
       list(x = x - person_fitted(model, person$codes, frame$time), means = list(kind = "within", level = "", at = 0))
     } else {
@@ -79,7 +82,8 @@ person_models <- function(x, person, n_persons, time = NULL, degree = 0L) {
   sums <- engine_group_sums(x, person, n_persons)
   mean <- sums$sum / sums$count
   if (degree == 0L) {
-    return(list(coef = matrix(mean, ncol = 1L), centre = NULL, count = as.integer(sums$count)))
+    dim(mean) <- c(length(mean), 1L)
+    return(list(coef = mean, centre = NULL, count = sums$count))
   }
   centre <- engine_group_sums(time, person, n_persons)$sum / sums$count
   s <- time - centre[person]
@@ -113,7 +117,7 @@ person_models <- function(x, person, n_persons, time = NULL, degree = 0L) {
 # The person's mean or trend at each row.
 person_fitted <- function(model, codes, time) {
   if (is.null(model$centre)) {
-    return(model$coef[, 1L][codes])
+    return(model$coef[codes])
   }
   s <- time - model$centre[codes]
   horner(model$coef[codes, , drop = FALSE], s)
@@ -122,7 +126,7 @@ person_fitted <- function(model, codes, time) {
 # The person's level: the mean, or the trend at time `at`.
 person_level <- function(model, at) {
   if (is.null(model$centre)) {
-    return(model$coef[, 1L])
+    return(as.vector(model$coef))
   }
   horner(model$coef, at - model$centre)
 }
@@ -141,7 +145,7 @@ between_column <- function(column, model, person, frame, weighting) {
   grand <- sum(weight * level) / sum(weight)
   chain <- column$chain
   if (!is.null(model$centre)) check_at(column, frame)
-  units <- unit_means(chain, level, weight, person, frame)
+  units <- if (length(chain) > 0L) unit_means(chain, level, weight, person, frame)
   depth <- match(column$level, c("", chain))
   own <- if (depth == 1L) list(labels = person$levels, value = level, codes = person$codes) else units[[depth - 1L]]
   outer <- if (depth <= length(chain)) units[[depth]] else NULL
@@ -218,7 +222,7 @@ check_at <- function(column, frame) {
 check_made <- function(made, x, column, frame) {
   # the first rows settle it nearly always
   some <- seq_len(min(length(x), 200L))
-  if (any(abs(made[some]) > 1e-6 * max(abs(x[some])))) {
+  if (max(abs(made[some])) > 1e-6 * max(abs(x[some]))) {
     return(invisible())
   }
   tolerance <- if (column$degree > 0L) 1e-10 else 64 * .Machine$double.eps

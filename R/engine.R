@@ -42,8 +42,7 @@ engine_threads <- function(design, threads = NULL) {
 shape_estimates <- function(e, design, reml) {
   p <- length(e$beta)
   beta <- rep(NA_real_, length(design$x))
-  kept <- setdiff(seq_along(design$x), e$dropped)
-  beta[kept] <- e$beta
+  if (length(e$dropped) > 0L) beta[-e$dropped] <- e$beta else beta[] <- e$beta
   list(
     beta = beta, dropped = e$dropped, vcov = matrix(e$vcov, p, p), sigma = e$sigma, theta = e$theta,
     criterion = e$criterion,
@@ -66,7 +65,9 @@ shape_modes <- function(e, design) {
 
 # Factors without a term have no block in the core.
 used_groups <- function(design) {
-  sort(unique(vapply(design$terms, function(term) as.integer(term$group), 1L)))
+  used <- integer()
+  for (term in design$terms) used <- c(used, as.integer(term$group))
+  sort.int(unique(used))
 }
 
 shape_boundary <- function(entry, design) {

@@ -15,7 +15,8 @@ split_formula <- function(formula, data_names = NULL) {
       i = "For a model without random effects use {.fn lm}."
     ))
   }
-  bars <- unlist(lapply(seq_along(parts$bars), function(i) expand_bar(parts$bars[[i]], i)), recursive = FALSE)
+  bars <- list()
+  for (i in seq_along(parts$bars)) bars <- c(bars, expand_bar(parts$bars[[i]], i))
   if ("." %in% all.names(fixed)) {
     fixed <- expand_dot(fixed, formula[[2L]], bars, data_names)
   }
@@ -42,7 +43,7 @@ split_bars <- function(expr) {
   head <- call_head(expr)
   if (head == "(") {
     inner <- expr[[2L]]
-    if (call_head(inner) %in% c("|", "||")) {
+    if (is_bar(call_head(inner))) {
       return(list(fixed = NULL, bars = list(inner)))
     }
     parts <- split_bars(inner)
@@ -51,13 +52,13 @@ split_bars <- function(expr) {
     }
     return(parts)
   }
-  if (head %in% c("|", "||")) {
+  if (is_bar(head)) {
     abort_hlm("formula", c(
       "Random-effects terms need parentheses.",
       i = "Write {.code ({expr_text(expr)})}, or rather {.code predictors + (1 | patient)}."
     ))
   }
-  if (!head %in% c("+", "-") || length(expr) == 2L) {
+  if (head != "+" && head != "-" || length(expr) == 2L) {
     return(list(fixed = expr, bars = list()))
   }
   left <- split_bars(expr[[2L]])
@@ -66,6 +67,10 @@ split_bars <- function(expr) {
     abort_hlm("formula", "A random-effects term cannot be subtracted: {.code {expr_text(expr[[3L]])}}.")
   }
   list(fixed = join_sum(head, left$fixed, right$fixed), bars = c(left$bars, right$bars))
+}
+
+is_bar <- function(head) {
+  head == "|" || head == "||"
 }
 
 join_sum <- function(head, left, right) {
@@ -78,9 +83,19 @@ join_sum <- function(head, left, right) {
   call(head, left, right)
 }
 
-# deparse1() with a short cut for the frequent case of a name
+# deparse1() with short cuts: every call of hlm() meets several names and often a lone 1, and most of the time of
+# deparse1() goes into finding out that a call is a call.
 expr_text <- function(expr) {
-  if (is.symbol(expr)) as.character(expr) else deparse1(expr)
+  if (is.symbol(expr)) {
+    return(as.character(expr))
+  }
+  if (identical(expr, 1)) {
+    return("1")
+  }
+  if (!is.call(expr)) {
+    return(deparse1(expr))
+  }
+  paste(deparse(expr, 500L, backtick = TRUE), collapse = " ")
 }
 
 call_head <- function(expr) {
@@ -88,6 +103,9 @@ call_head <- function(expr) {
 }
 
 check_no_bar <- function(fixed) {
+  if (!mentions(fixed, c("|", "||"))) {
+    return(invisible())
+  }
   found <- find_calls(fixed, c("|", "||"), stop_at = c("I", "within", "between", "wb", "cx", "lagged"))
   if (length(found) > 0L) {
     abort_hlm("formula", c(
@@ -95,6 +113,11 @@ check_no_bar <- function(fixed) {
       i = "It cannot be part of an interaction or of a function."
     ))
   }
+}
+
+# A quick look before a careful one: does any of `names` occur in the expression, in whatever role?
+mentions <- function(expr, names) {
+  is.call(expr) && any(match(all.names(expr), names, 0L) > 0L)
 }
 
 # All calls to one of `heads` inside `expr`, not looking inside calls to `stop_at`.
@@ -109,12 +132,16 @@ find_calls <- function(expr, heads, stop_at = character()) {
   if (head %in% stop_at) {
     return(list())
   }
-  unlist(lapply(as.list(expr)[-1L], find_calls, heads = heads, stop_at = stop_at), recursive = FALSE)
+  found <- list()
+  for (i in seq_along(expr)[-1L]) {
+    if (is.call(expr[[i]])) found <- c(found, find_calls(expr[[i]], heads, stop_at))
+  }
+  found
 }
 
 # One bar as typed -> one or several list(lhs, group, double, origin): the bars with one origin were typed as one.
 expand_bar <- function(bar, origin) {
-  double <- identical(bar[[1L]], as.name("||"))
+  double <- identical(bar[[1L]], quote(`||`))
   groups <- expand_group(bar[[3L]])
   lapply(groups, function(group) list(lhs = bar[[2L]], group = group, double = double, origin = origin))
 }
@@ -181,8 +208,7 @@ expr_vars <- function(expr) {
   if (is.symbol(expr)) {
     return(as.character(expr))
   }
-  names <- all.names(expr)
-  if (!any(c("::", ":::") %in% names)) {
+  if (!mentions(expr, c("::", ":::"))) {
     return(all.vars(expr))
   }
   unique(unlist(lapply(strip_namespaces(expr), all.vars)))

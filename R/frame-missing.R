@@ -3,8 +3,12 @@
 drop_missing <- function(frame, spec, na_action, means) {
   kind <- na_kind(na_action)
   missing <- find_missing(frame, spec)
-  bad <- Reduce(`|`, missing)
-  counts <- vapply(missing, sum, 0L)
+  bad <- NULL
+  counts <- integer()
+  for (label in names(missing)) {
+    bad <- if (is.null(bad)) missing[[label]] else bad | missing[[label]]
+    counts[[label]] <- sum(missing[[label]])
+  }
   if (length(bad) > 0L && kind %in% c("fail", "pass")) abort_missing(kind, counts, which(bad))
   too_few <- find_short_persons(frame, spec, bad, means)
   if (!is.null(too_few)) {
@@ -93,15 +97,20 @@ find_missing <- function(frame, spec) {
     }
     if (any(missing)) out[[label]] <<- if (is.null(out[[label]])) missing else out[[label]] | missing
   }
-  for (label in names(frame$variables)) note(label, frame$variables[[label]])
-  for (key in names(frame$values)) note(value_label(spec$values[[key]]), frame$values[[key]])
+  for (label in names(frame$variables)) {
+    if (!is_clean(frame$variables[[label]])) note(label, frame$variables[[label]])
+  }
+  for (key in names(frame$values)) {
+    if (!is_clean(frame$values[[key]])) note(value_label(spec$values[[key]]), frame$values[[key]])
+  }
   for (label in names(frame$atoms)) {
     codes <- frame$atoms[[label]]$codes
     if (any_zero(codes)) note(label, NULL, codes == 0L)
   }
   if (!is.null(frame$time)) note(spec$time, frame$time)
-  for (name in intersect(c("(weights)", "(offset)"), names(frame$raw))) {
-    note(gsub("[()]", "", name), frame$raw[[name]])
+  for (name in c("weights", "offset")) {
+    x <- frame$raw[[paste0("(", name, ")")]]
+    if (!is.null(x)) note(name, x)
   }
   out
 }
@@ -128,7 +137,10 @@ abort_missing <- function(kind, counts, rows) {
 
 # A person's own trend of degree k needs k + 1 sessions. Persons with fewer are left out, named and counted.
 find_short_persons <- function(frame, spec, bad, means) {
-  trends <- Filter(function(s) s$degree > 0L, spec$sources)
+  trends <- list()
+  for (source in spec$sources) {
+    if (source$degree > 0L) trends <- c(trends, list(source))
+  }
   if (length(trends) == 0L) {
     return(NULL)
   }

@@ -27,9 +27,12 @@ build_frame <- function(spec, data, inputs, na_action, env, means = "analysis") 
 # Every name that the model needs, taken from the data or, failing that, from where the formula was written.
 collect_columns <- function(spec, data, env) {
   needed <- model_variables(spec)
-  from_data <- needed %in% names(data)
-  raw <- lapply(needed[from_data], function(name) plain_column(.subset2(data, name)))
-  names(raw) <- needed[from_data]
+  from_data <- match(needed, names(data), 0L) > 0L
+  raw <- list()
+  for (name in needed[from_data]) {
+    raw[[name]] <- plain_column(.subset2(data, name))
+    check_column_type(raw[[name]], name)
+  }
   n <- if (is.null(data)) NULL else .row_names_info(data, 2L)
   constants <- list()
   for (name in needed[!from_data]) {
@@ -37,6 +40,7 @@ collect_columns <- function(spec, data, env) {
     if (is.null(n) && length(raw) == 0L) n <- NROW(value)
     if (NROW(value) == n && (n != 1L || name %in% plain_names(spec))) {
       raw[[name]] <- plain_column(value)
+      check_column_type(raw[[name]], name)
     } else if (name %in% plain_names(spec)) {
       abort_hlm("data", c(
         "{.var {name}} is not in the data; an object of that name has {NROW(value)} values, the data have {n} rows."
@@ -45,7 +49,6 @@ collect_columns <- function(spec, data, env) {
       constants[[name]] <- value
     }
   }
-  for (name in names(raw)) check_column_type(raw[[name]], name)
   # automatic row names (a negative count) are not kept
   own_names <- is.data.frame(data) && .row_names_info(data) > 0L
   list(
@@ -61,20 +64,25 @@ plain_names <- function(spec) {
 }
 
 model_variables <- function(spec) {
-  expressions <- c(
-    spec$terms$variables,
-    unlist(lapply(spec$bars, function(bar) c(bar$terms$variables, bar$group)), recursive = FALSE),
-    lapply(spec$values, `[[`, "expr"),
-    spec$id,
-    unlist(lapply(spec_levels(spec), as.name)),
-    if (!is.null(spec$time)) as.name(spec$time)
-  )
-  setdiff(unique(unlist(lapply(expressions, expr_vars))), derived_names(spec))
+  names <- variable_names(spec$terms$variables)
+  for (bar in spec$bars) names <- c(names, variable_names(bar$terms$variables), expr_vars(bar$group))
+  for (value in spec$values) names <- c(names, expr_vars(value$expr))
+  if (!is.null(spec$id)) names <- c(names, expr_vars(spec$id))
+  names <- unique(c(names, spec_levels(spec), spec$time))
+  names[match(names, derived_names(spec), 0L) == 0L]
+}
+
+variable_names <- function(expressions) {
+  names <- character()
+  for (expr in expressions) names <- c(names, expr_vars(expr))
+  names
 }
 
 # Names of the higher levels at which a person's mean is split further.
 spec_levels <- function(spec) {
-  unique(unlist(lapply(spec$columns, `[[`, "chain")))
+  chains <- character()
+  for (column in spec$columns) chains <- c(chains, column$chain)
+  unique(chains)
 }
 
 find_outside <- function(name, env, data) {
@@ -142,13 +150,13 @@ evaluate_variables <- function(spec, frame, env) {
     for (i in seq_along(terms$variables)) {
       label <- terms$labels[[i]]
       expr <- terms$variables[[i]]
-      if (!is.null(out[[label]]) || (length(derived) && any(expr_vars(expr) %in% derived))) next
+      if (!is.null(out[[label]]) || (length(derived) && any(match(expr_vars(expr), derived, 0L) > 0L))) next
       value <- eval_variable(expr, frame$raw, env)
       if (is.call(expr)) {
         value <- plain_column(value)
         check_column_type(value, label)
       }
-      if (NROW(value) != frame$n) {
+      if (n_values(value) != frame$n) {
         abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")
       }
       out[[label]] <- value
@@ -158,14 +166,21 @@ evaluate_variables <- function(spec, frame, env) {
   out
 }
 
+# NROW() without its dispatch for plain vectors
+n_values <- function(x) {
+  if (is.object(x) || !is.null(dim(x))) NROW(x) else length(x)
+}
+
 evaluate_atoms <- function(spec, frame, env) {
-  groups <- c(lapply(spec$bars, `[[`, "group"), spec$id, lapply(spec_levels(spec), as.name))
+  atoms <- list()
+  for (bar in spec$bars) atoms <- c(atoms, group_atoms(bar$group))
+  if (!is.null(spec$id)) atoms <- c(atoms, group_atoms(spec$id))
   out <- list()
-  for (atom in unlist(lapply(groups, group_atoms))) {
+  for (atom in c(atoms, lapply(spec_levels(spec), as.name))) {
     label <- expr_text(atom)
     if (is.null(out[[label]])) {
       value <- plain_column(eval_variable(atom, frame$raw, env))
-      if (NROW(value) != frame$n) {
+      if (n_values(value) != frame$n) {
         abort_hlm("data", "The grouping variable {.var {label}} has {NROW(value)} values for {frame$n} rows.")
       }
       out[[label]] <- group_factor(value, label)
@@ -195,6 +210,9 @@ add_persons <- function(frame, spec) {
 # a person is a combination of the two, whether or not the ids are used again.
 person_expr <- function(spec, factors) {
   if (is.null(spec$id)) {
+    if (length(factors) == 1L) {
+      return(factors[[1L]]$expr)
+    }
     n_levels <- vapply(factors, function(f) length(f$levels), 0L)
     return(factors[[which.max(n_levels)]]$expr)
   }
@@ -218,25 +236,21 @@ add_values <- function(frame, spec, env) {
     check_duplicate_times(person$codes, frame$time, person$levels, list(id = frame$id, time = spec$time))
   }
   # scale(x) and the like: for new data with the centre and scale of these rows
-  frame$value_calls <- lapply(spec$values, `[[`, "expr")
+  frame$value_calls <- list()
+  frame$values <- list()
   for (key in names(spec$values)) {
-    value <- eval_variable(spec$values[[key]]$expr, frame$raw, env)
-    if (is.call(spec$values[[key]]$expr)) {
-      frame$value_calls[[key]] <- stats::makepredictcall(value, spec$values[[key]]$expr)
-    }
-    frame$values[[key]] <- plain_column(value)
-  }
-  frame$values <- Map(function(value, x) {
-    x <- drop_column(x)
-    check_predictor(x, expr_text(value$expr), frame)
+    value <- spec$values[[key]]
+    x <- eval_variable(value$expr, frame$raw, env)
+    frame$value_calls[[key]] <- if (is.call(value$expr)) stats::makepredictcall(x, value$expr) else value$expr
+    x <- drop_column(plain_column(x))
+    check_predictor(x, value$expr, frame)
     x <- as.double(x)
-    if (value$lag == 0L) {
-      return(x)
+    if (value$lag != 0L) {
+      x <- lagged_values(x, frame$factors[[frame$id]]$codes, frame$time, value$lag)
+      check_lag(x, value, spec, frame)
     }
-    found <- lagged_values(x, frame$factors[[frame$id]]$codes, frame$time, value$lag)
-    check_lag(found, value, spec, frame)
-    found
-  }, spec$values, frame$values)
+    frame$values[[key]] <- x
+  }
   frame
 }
 
@@ -245,10 +259,11 @@ drop_column <- function(x) {
   if (is.matrix(x) && ncol(x) == 1L) x[, 1L] else x
 }
 
-check_predictor <- function(x, label, frame) {
+check_predictor <- function(x, expr, frame) {
   if ((is.numeric(x) || is.logical(x)) && is.null(dim(x)) && length(x) == frame$n) {
     return(invisible())
   }
+  label <- expr_text(expr)
   kind <- if (is.factor(x)) "a factor" else if (is.character(x)) "text" else paste("of class", class(x)[1L])
   abort_hlm("data", c(
     "{.var {label}} cannot be split into within and between: it is {kind}, not a number.",

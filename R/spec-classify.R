@@ -5,31 +5,42 @@
 classify_coefs <- function(spec, frame, coding, x) {
   tt <- spec$terms
   groups <- order_groups(frame)
-  kinds <- lapply(seq_along(tt$labels), function(i) {
-    if (i %in% c(tt$response, tt$offset)) NULL else variable_kind(i, spec, frame, coding$variables, groups)
-  })
-  per_term <- lapply(seq_along(tt$term_labels), function(j) {
-    members <- which(tt$factors[, j] > 0L)
-    c(term_kind(kinds[members], groups), list(variables = paste(tt$labels[members], collapse = ", ")))
-  })
-  pick <- function(field, intercept) {
-    values <- c(intercept, vapply(per_term, `[[`, "", field))
-    values[x$assign + 1L]
+  kinds <- vector("list", length(tt$labels))
+  for (i in seq_along(kinds)) {
+    if (any(i == c(tt$response, tt$offset))) next
+    kinds[[i]] <- variable_kind(i, spec, frame, coding$variables, groups)
   }
+  # the intercept first
+  n_terms <- length(tt$term_labels)
+  type <- c("other", character(n_terms))
+  level <- c("1", character(n_terms))
+  variables <- character(n_terms + 1L)
+  for (j in seq_len(n_terms)) {
+    members <- which(tt$factors[, j] > 0L, useNames = FALSE)
+    kind <- if (length(members) == 1L) kinds[[members]] else term_kind(kinds[members], groups)
+    type[[j + 1L]] <- kind$type
+    level[[j + 1L]] <- kind$level
+    variables[[j + 1L]] <- paste(tt$labels[members], collapse = ", ")
+  }
+  place <- x$assign + 1L
   out <- list(
-    name = x$names,
-    term = c("(Intercept)", tt$term_labels)[x$assign + 1L],
-    type = pick("type", "other"),
-    level = pick("level", "1"),
-    variables = pick("variables", "")
+    name = x$names, term = c("(Intercept)", tt$term_labels)[place], type = type[place], level = level[place],
+    variables = variables[place]
   )
-  structure(out, class = "data.frame", row.names = .set_row_names(length(x$names)))
+  attr(out, "row.names") <- .set_row_names(length(place))
+  class(out) <- "data.frame"
+  out
 }
 
 # Grouping factors from the finest to the coarsest.
 order_groups <- function(frame) {
-  factors <- c(frame$factors, lapply(names(frame$parents), function(name) c(frame$parents[[name]], list(name = name))))
-  factors <- factors[!duplicated(vapply(factors, `[[`, "", "name"))]
+  factors <- frame$factors
+  for (name in names(frame$parents)) {
+    if (is.null(factors[[name]])) factors[[name]] <- c(frame$parents[[name]], list(name = name))
+  }
+  if (length(factors) == 1L) {
+    return(factors)
+  }
   factors[order(-vapply(factors, function(f) length(f$levels), 0L))]
 }
 
@@ -37,15 +48,17 @@ order_groups <- function(frame) {
 variable_kind <- function(i, spec, frame, variables, groups) {
   expr <- spec$terms$variables[[i]]
   vars <- expr_vars(expr)
-  derived <- Filter(function(column) column$name %in% vars, spec$columns)
+  derived <- list()
+  for (column in spec$columns) {
+    if (any(column$name == vars)) derived <- c(derived, list(column))
+  }
   if (length(derived) > 0L) {
     return(derived_kind(derived, spec, frame))
   }
-  contextual <- vapply(spec$contextual, function(key) {
-    identical(spec$values[[spec$sources[[key]]$value]]$expr, expr)
-  }, NA)
-  if (any(contextual)) {
-    return(list(type = "within", level = "1"))
+  for (key in spec$contextual) {
+    if (identical(spec$values[[spec$sources[[key]]$value]]$expr, expr)) {
+      return(list(type = "within", level = "1"))
+    }
   }
   level <- variable_level(variables[[i]], groups)
   list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = level)
@@ -83,11 +96,16 @@ constant_within <- function(x, group) {
   }
   if (is.factor(x)) x <- as.integer(x)
   # most variables that vary show it in the first rows
-  some <- seq_len(min(length(x), 500L))
-  if (!same_in_groups(x[some], group$codes[some], length(group$levels))) {
+  some <- seq_len(min(length(x), 100L))
+  if (!same_in_first(x[some], group$codes[some])) {
     return(FALSE)
   }
   length(some) == length(x) || same_in_groups(x, group$codes, length(group$levels))
+}
+
+# The same for a few rows, without a table of all groups.
+same_in_first <- function(x, codes) {
+  all(x[match(codes, codes)] == x)
 }
 
 same_in_groups <- function(x, codes, n) {

@@ -19,8 +19,10 @@ request_arguments <- list(
 collect_requests <- function(parts, env) {
   check_no_request(parts$response, "the outcome")
   for (bar in parts$bars) check_no_request(bar$group, "a grouping factor")
-  expressions <- c(list(parts$fixed), lapply(parts$bars, `[[`, "lhs"))
-  calls <- unlist(lapply(expressions, find_calls, heads = request_heads), recursive = FALSE)
+  calls <- if (has_request(parts$fixed)) find_calls(parts$fixed, request_heads)
+  for (bar in parts$bars) {
+    if (has_request(bar$lhs)) calls <- c(calls, find_calls(bar$lhs, request_heads))
+  }
   book <- empty_book()
   if (length(calls) == 0L) {
     return(book)
@@ -48,7 +50,14 @@ find_call <- function(call, calls) {
   0L
 }
 
+has_request <- function(expr) {
+  mentions(expr, request_heads)
+}
+
 check_no_request <- function(expr, where) {
+  if (!has_request(expr)) {
+    return(invisible())
+  }
   found <- find_calls(expr, request_heads)
   if (length(found) > 0L) {
     abort_hlm("formula", c(
@@ -61,6 +70,12 @@ check_no_request <- function(expr, where) {
 # One call -> list(head, expr, lag, degree, at, chain).
 parse_request <- function(call, env) {
   head <- call_head(call)
+  if (length(call) == 2L && is.null(names(call)) && is.symbol(call[[2L]])) {
+    # within(x): nothing to evaluate
+    return(list(
+      head = head, expr = call[[2L]], lag = if (head == "lagged") 1L else 0L, degree = 0L, at = 0, chain = character()
+    ))
+  }
   # only messages need the text
   delayedAssign("text", expr_text(call))
   args <- tryCatch(
@@ -215,6 +230,12 @@ request_columns <- function(request, kind, label, value_key) {
     return(list(column))
   }
   column$chain <- request$chain
+  if (length(request$chain) == 0L && request$degree == 0L) {
+    # the usual case, without building its key from parts
+    column$name <- paste0(label, "_between")
+    column$key <- paste("between", column$source, 0, "", "in")
+    return(list(column))
+  }
   # the level of a mean does not depend on `at`, that of a trend does
   at <- if (request$degree > 0L) request$at else 0
   lapply(c("", request$chain), function(level) {
@@ -270,10 +291,11 @@ format_at <- function(at) {
 
 # Replaces each call by the sum of the columns that stand for it.
 rewrite_requests <- function(expr, requests, inside_function = FALSE) {
-  if (!is.call(expr) || length(requests$replacements$calls) == 0L) {
+  if (length(requests$replacements$calls) == 0L || !has_request(expr)) {
     return(expr)
   }
-  if (call_head(expr) %in% request_heads) {
+  head <- call_head(expr)
+  if (match(head, request_heads, 0L) > 0L) {
     parts <- requests$replacements$parts[[find_call(expr, requests$replacements$calls)]]
     parts <- lapply(parts, function(part) {
       if (is.character(part)) as.name(requests$columns[[part]]$name) else part
@@ -287,7 +309,7 @@ rewrite_requests <- function(expr, requests, inside_function = FALSE) {
     sum <- Reduce(function(a, b) call("+", a, b), parts)
     return(if (length(parts) > 1L) call("(", sum) else sum)
   }
-  inside <- inside_function || !call_head(expr) %in% c("+", "-", "*", ":", "/", "^", "(", "%in%", "~")
+  inside <- inside_function || match(head, c("+", "-", "*", ":", "/", "^", "(", "%in%", "~"), 0L) == 0L
   for (i in seq_along(expr)[-1L]) {
     if (is.call(expr[[i]])) expr[[i]] <- rewrite_requests(expr[[i]], requests, inside)
   }

@@ -29,7 +29,8 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
     time = time
   )
   check_time_given(spec)
-  structure(spec, class = "hlm_spec")
+  class(spec) <- "hlm_spec"
+  spec
 }
 
 formula_in <- function(formula, env) {
@@ -62,9 +63,10 @@ check_derived_names <- function(parts, requests) {
   if (length(requests$columns) == 0L) {
     return(invisible())
   }
-  derived <- vapply(requests$columns, `[[`, "", "name")
-  raw <- unlist(lapply(c(list(parts$response, parts$fixed), lapply(parts$bars, `[[`, "lhs")), expr_vars))
-  both <- intersect(derived, raw)
+  raw <- c(expr_vars(parts$response), expr_vars(parts$fixed))
+  for (bar in parts$bars) raw <- c(raw, expr_vars(bar$lhs))
+  derived <- derived_names(requests)
+  both <- derived[match(derived, raw, 0L) > 0L]
   if (length(both) > 0L) {
     abort_hlm("formula", c(
       "The formula uses {.var {both}} as a column of the data and also makes a column of that name.",
@@ -74,8 +76,17 @@ check_derived_names <- function(parts, requests) {
 }
 
 needs_time <- function(spec) {
-  any(vapply(spec$sources, function(s) s$degree > 0L, NA)) ||
-    any(vapply(spec$values, function(v) v$lag != 0L, NA))
+  for (source in spec$sources) {
+    if (source$degree > 0L) {
+      return(TRUE)
+    }
+  }
+  for (value in spec$values) {
+    if (value$lag != 0L) {
+      return(TRUE)
+    }
+  }
+  FALSE
 }
 
 check_time_given <- function(spec) {
@@ -89,7 +100,7 @@ check_time_given <- function(spec) {
 
 # Names of the derived columns, in the order in which they are made.
 derived_names <- function(spec) {
-  vapply(spec$columns, `[[`, "", "name")
+  if (length(spec$columns) == 0L) character() else vapply(spec$columns, `[[`, "", "name")
 }
 
 #' @export
