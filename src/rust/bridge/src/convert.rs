@@ -1,6 +1,7 @@
 //! The design list of R (design/0001-contract.md) as a core design that borrows R's vectors, and results as R lists.
 
 use extendr_api::prelude::*;
+use ndarray::Array2;
 use std::collections::HashMap;
 use wbhlm_core::covariance;
 use wbhlm_core::design::{Design, Grouping, Term};
@@ -134,11 +135,7 @@ pub fn count(value: Option<&Robj>, default: usize, what: &str) -> Result<usize, 
     }
 }
 
-/// Rows × columns, row-major, as R's column-major order.
-pub fn column_major(rows: usize, columns: usize, values: &[f64]) -> Vec<f64> {
-    let mut out = Vec::with_capacity(values.len());
-    for j in 0..columns {
-        out.extend((0..rows).map(|i| values[i * columns + j]));
-    }
-    out
+/// A matrix in R's column-major order.
+pub fn column_major(matrix: &Array2<f64>) -> Vec<f64> {
+    matrix.t().iter().copied().collect()
 }

@@ -38,7 +38,7 @@ fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
 }
 
 fn estimates_list(e: &Estimates, shape: &Shape) -> List {
-    let modes: Vec<Robj> = e.modes.iter().zip(&shape.q).map(|(m, &q)| Robj::from(column_major(m.len() / q, q, m))).collect();
+    let modes: Vec<Robj> = e.modes.iter().map(|m| Robj::from(column_major(m))).collect();
     let boundary: Vec<Robj> = e
         .boundary
         .iter()
@@ -49,7 +49,7 @@ fn estimates_list(e: &Estimates, shape: &Shape) -> List {
         .collect();
     list!(
         beta = e.beta.clone(),
-        vcov = e.vcov.clone(),
+        vcov = column_major(&e.vcov),
         sigma = e.sigma,
         theta = e.theta.clone(),
         criterion = e.criterion,
@@ -80,7 +80,7 @@ struct Shape {
 }
 
 fn shape(p: &Prepared) -> Shape {
-    Shape { q: p.basis.blocks.iter().map(|b| b.columns.len()).collect(), dropped: p.dropped.clone() }
+    Shape { q: p.statistics.basis.blocks.iter().map(|b| b.columns.len()).collect(), dropped: p.statistics.dropped.clone() }
 }
 
 /// Fits the model. See design/0001-contract.md.
@@ -124,7 +124,7 @@ fn core_evaluate(design: Robj, reml: Robj, theta: Robj, order: Robj, threads: Ro
             _ => return Err(CoreError::Design { what: "order must be 0, 1 or 2".to_string() }),
         };
         let (criterion, gradient, hessian) = prepared(&design, &reml, threads, |p, _| p.evaluate(&theta, order))?;
-        Ok(list!(criterion = criterion, gradient = gradient, hessian = hessian).into())
+        Ok(list!(criterion = criterion, gradient = gradient, hessian = column_major(&hessian)).into())
     })
 }
 
@@ -136,7 +136,7 @@ fn core_condvar(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
         let threads = count(Some(&threads), 1, "threads")?;
         let (values, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.conditional_covariances(&theta)?, shape(p))))?;
         // symmetric blocks: row-major is column-major
-        let values: Vec<Robj> = values.into_iter().map(Robj::from).collect();
+        let values: Vec<Robj> = values.into_iter().map(|v| Robj::from(v.into_raw_vec_and_offset().0)).collect();
         let q = shape.q.iter().map(|&q| q as i32).collect::<Vec<i32>>();
         Ok(list!(condvar = List::from_values(values), q = q).into())
     })
@@ -149,8 +149,13 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
         let result = prepared(&design, &reml, threads, |p, _| p.satterthwaite(&theta))?;
-        let jacobian: Vec<Robj> = result.jacobian.into_iter().map(Robj::from).collect();
-        Ok(list!(vcov_varpar = result.vcov_varpar, jacobian = List::from_values(jacobian), hessian = result.hessian).into())
+        let jacobian: Vec<Robj> = result.jacobian.iter().map(|j| Robj::from(column_major(j))).collect();
+        Ok(list!(
+            vcov_varpar = column_major(&result.vcov_varpar),
+            jacobian = List::from_values(jacobian),
+            hessian = column_major(&result.hessian)
+        )
+        .into())
     })
 }
 

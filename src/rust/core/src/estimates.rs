@@ -1,14 +1,16 @@
 //! Estimates in the user's units, from a point in the internal basis.
 
-use crate::error::Result;
-use crate::fit::Prepared;
+use crate::error::{CoreError, Result};
+use crate::fit::Statistics;
 use crate::linalg::small;
 use crate::objective::profile::{sandwich, Point, Profile};
 use crate::objective::{Coordinate, Order};
 use crate::optimize::boundary::{gradient_matrix, one_sided_gradients};
+use ndarray::{Array2, Array3};
+use serde::{Deserialize, Serialize};
 
 /// A component of the covariance matrix that lies on the boundary of the parameter space.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BoundaryComponent {
     /// Term of the design (0-based).
     pub term: usize,
@@ -20,12 +22,12 @@ pub struct BoundaryComponent {
 }
 
 /// Everything estimated at one theta.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Estimates {
     /// Fixed effects (kept columns).
     pub beta: Vec<f64>,
     /// σ²(X'V⁻¹X)⁻¹, p × p.
-    pub vcov: Vec<f64>,
+    pub vcov: Array2<f64>,
     /// Residual SD.
     pub sigma: f64,
     /// Covariance parameters: Λ relative to σ.
@@ -42,27 +44,35 @@ pub struct Estimates {
     pub r2: f64,
     /// n - p (REML) or n.
     pub nu: f64,
-    /// Conditional modes per block: levels × q, row-major.
-    pub modes: Vec<Vec<f64>>,
+    /// Conditional modes per block: levels × q.
+    pub modes: Vec<Array2<f64>>,
     /// What lies on the boundary.
     pub boundary: Vec<BoundaryComponent>,
 }
 
-/// What a change of units adds to the criterion: log|X'X| and ν log y².
-fn criterion_shift(prepared: &Prepared, nu: f64) -> f64 {
-    log_det_x_shift(prepared) * f64::from(u8::from(prepared.reml)) + 2.0 * nu * prepared.basis.y.1.ln()
+/// A row-major vector as a matrix.
+///
+/// # Errors
+/// [`CoreError::Internal`] when the sizes do not fit.
+pub fn matrix(rows: usize, columns: usize, values: Vec<f64>) -> Result<Array2<f64>> {
+    Array2::from_shape_vec((rows, columns), values).map_err(|e| CoreError::Internal { what: e.to_string() })
 }
 
-fn log_det_x_shift(prepared: &Prepared) -> f64 {
-    prepared.basis.x.iter().map(|&c| 2.0 * prepared.basis.columns[c].scale.ln()).sum()
+/// What a change of units adds to the criterion: log|X'X| and ν log y².
+fn criterion_shift(statistics: &Statistics, nu: f64) -> f64 {
+    log_det_x_shift(statistics) * f64::from(u8::from(statistics.reml)) + 2.0 * nu * statistics.basis.y.1.ln()
+}
+
+fn log_det_x_shift(statistics: &Statistics) -> f64 {
+    statistics.basis.x.iter().map(|&c| 2.0 * statistics.basis.columns[c].scale.ln()).sum()
 }
 
 /// Estimates at a point that carries at least the gradient.
 ///
 /// # Errors
 /// Those of the objective.
-pub fn at(prepared: &Prepared, profile: &Profile, point: &Point) -> Result<Estimates> {
-    let (basis, pieces) = (&prepared.basis, &point.pieces);
+pub fn at(statistics: &Statistics, profile: &Profile, point: &Point) -> Result<Estimates> {
+    let (basis, pieces) = (&statistics.basis, &point.pieces);
     let p = basis.x.len();
     let (y_location, y_scale) = basis.y;
     let sigma = y_scale * (pieces.r2 / profile.nu).sqrt();
@@ -77,25 +87,25 @@ pub fn at(prepared: &Prepared, profile: &Profile, point: &Point) -> Result<Estim
     let theta = profile.parameters.convert(basis, &point.theta, false);
     let log_det_x = if p == 0 { 0.0 } else { small::spd_inverse(p, &pieces.xx_inverse).map_or(f64::NAN, |(_, d)| -d) };
     Ok(Estimates {
-        gradient: derivatives(prepared, profile, &theta, point)?.1,
+        gradient: derivatives(statistics, profile, &theta, point)?.1,
         beta,
-        vcov,
+        vcov: matrix(p, p, vcov)?,
         sigma,
         theta,
-        criterion: point.value + criterion_shift(prepared, profile.nu),
+        criterion: point.value + criterion_shift(statistics, profile.nu),
         log_det_v: pieces.log_det_v,
-        log_det_x: log_det_x + log_det_x_shift(prepared),
+        log_det_x: log_det_x + log_det_x_shift(statistics),
         r2: pieces.r2 * y_scale * y_scale,
         nu: profile.nu,
-        modes: modes(prepared, profile, &point.theta)?,
+        modes: modes(statistics, profile, &point.theta)?,
         boundary: boundary(profile, point),
     })
 }
 
-fn modes(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Vec<f64>>> {
+fn modes(statistics: &Statistics, profile: &Profile, theta: &[f64]) -> Result<Vec<Array2<f64>>> {
     let mut modes = profile.objective.modes(&profile.parameters.psi(theta))?;
-    let y_scale = prepared.basis.y.1;
-    for (block, values) in prepared.basis.blocks.iter().zip(&mut modes) {
+    let y_scale = statistics.basis.y.1;
+    for (block, values) in statistics.basis.blocks.iter().zip(&mut modes) {
         let q = block.columns.len();
         let back: Vec<f64> = block.back.iter().map(|v| y_scale * v).collect();
         let mut mapped = vec![0.0; q];
@@ -104,19 +114,20 @@ fn modes(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Ve
             node.copy_from_slice(&mapped);
         }
     }
-    Ok(modes)
+    let q = |block: usize| statistics.basis.blocks[block].columns.len();
+    modes.into_iter().enumerate().map(|(block, values)| matrix(values.len() / q(block), q(block), values)).collect()
 }
 
 /// See [`Prepared::conditional_covariances`].
 ///
 /// # Errors
 /// Those of the objective.
-pub fn conditional_covariances(prepared: &Prepared, profile: &Profile, theta: &[f64]) -> Result<Vec<Vec<f64>>> {
+pub fn conditional_covariances(statistics: &Statistics, profile: &Profile, theta: &[f64]) -> Result<Vec<Array3<f64>>> {
     let psi = profile.parameters.psi(theta);
     let r2 = profile.objective.evaluate(&psi, Order::Value)?.r2;
-    let variance = prepared.basis.y.1.powi(2) * r2 / profile.nu;
+    let variance = statistics.basis.y.1.powi(2) * r2 / profile.nu;
     let mut out = profile.objective.conditional_covariances(&psi)?;
-    for (block, values) in prepared.basis.blocks.iter().zip(&mut out) {
+    for (block, values) in statistics.basis.blocks.iter().zip(&mut out) {
         let q = block.columns.len();
         let back = small::transpose(q, q, &block.back);
         for node in values.chunks_exact_mut(q * q) {
@@ -124,15 +135,20 @@ pub fn conditional_covariances(prepared: &Prepared, profile: &Profile, theta: &[
             node.iter_mut().zip(mapped).for_each(|(v, m)| *v = variance * m);
         }
     }
-    Ok(out)
+    let q = |block: usize| statistics.basis.blocks[block].columns.len();
+    let shaped = |(block, values): (usize, Vec<f64>)| {
+        let q = q(block);
+        Array3::from_shape_vec((values.len() / (q * q), q, q), values).map_err(|e| CoreError::Internal { what: e.to_string() })
+    };
+    out.into_iter().enumerate().map(shaped).collect()
 }
 
 /// The linear map from the coordinates of Ψ in the user's units to those in the internal basis (Ψ* = FΨF'): m × m.
-pub fn psi_map(prepared: &Prepared, coordinates: &[Coordinate]) -> Vec<f64> {
+pub fn psi_map(statistics: &Statistics, coordinates: &[Coordinate]) -> Vec<f64> {
     let m = coordinates.len();
     let mut map = vec![0.0; m * m];
     for (row, inside) in coordinates.iter().enumerate() {
-        let block = &prepared.basis.blocks[inside.block];
+        let block = &statistics.basis.blocks[inside.block];
         let q = block.columns.len();
         for (column, user) in coordinates.iter().enumerate().filter(|(_, c)| c.block == inside.block) {
             map[row * m + column] =
@@ -146,14 +162,19 @@ pub fn psi_map(prepared: &Prepared, coordinates: &[Coordinate]) -> Vec<f64> {
 ///
 /// # Errors
 /// None at present; kept for objectives that differentiate numerically.
-pub fn derivatives(prepared: &Prepared, profile: &Profile, theta: &[f64], point: &Point) -> Result<(f64, Vec<f64>, Vec<f64>)> {
-    let value = point.value + criterion_shift(prepared, profile.nu);
+pub fn derivatives(
+    statistics: &Statistics,
+    profile: &Profile,
+    theta: &[f64],
+    point: &Point,
+) -> Result<(f64, Vec<f64>, Vec<f64>)> {
+    let value = point.value + criterion_shift(statistics, profile.nu);
     if point.psi_gradient.is_empty() {
         return Ok((value, Vec::new(), Vec::new()));
     }
     let coordinates = profile.objective.coordinates();
     let (m, k) = (coordinates.len(), profile.parameters.n_theta);
-    let map = psi_map(prepared, coordinates);
+    let map = psi_map(statistics, coordinates);
     let psi_gradient = small::product(1, m, m, &point.psi_gradient, &map);
     let jacobian = profile.parameters.jacobian(theta, coordinates);
     let gradient = small::product(1, m, k, &psi_gradient, &jacobian);

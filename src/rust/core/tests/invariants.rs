@@ -104,7 +104,7 @@ fn derivatives_equal_finite_differences() {
                     );
                     for l in 0..m {
                         let bend = (gradient_up[l] - gradient_down[l]) / (2.0 * h);
-                        let ours = hessian[k * m + l];
+                        let ours = hessian[[k, l]];
                         assert!(
                             (bend - ours).abs() < 1e-5 * (1.0 + bend.abs()),
                             "{shape} {seed} {reml} hessian {k} {l}: {ours} {bend}"

@@ -181,7 +181,7 @@ fn aliased_columns_are_dropped_and_named() {
     owned.columns.push(vec![4.0; 100]);
     owned.x = vec![0, 1, 2, 3];
     let prepared = Prepared::new(&owned.design(), true, &NEVER).unwrap();
-    assert_eq!(prepared.dropped, vec![2, 3]);
+    assert_eq!(prepared.statistics.dropped, vec![2, 3]);
 }
 
 #[test]

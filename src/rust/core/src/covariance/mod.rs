@@ -31,6 +31,31 @@ pub trait Covariance: Debug + Send + Sync {
     fn closed_under_linear_maps(&self) -> bool;
 }
 
+/// Structures in portable form: by name.
+pub mod by_name {
+    use std::sync::Arc;
+
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    use super::Covariance;
+
+    /// Writes the name.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(structure: &Arc<dyn Covariance>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(structure.name())
+    }
+
+    /// Looks the name up in the registry.
+    ///
+    /// # Errors
+    /// Those of the deserializer, and an unknown name.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<dyn Covariance>, D::Error> {
+        super::structure(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 /// The registry: structure by name.
 ///
 /// # Errors

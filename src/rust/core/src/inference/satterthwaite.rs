@@ -1,8 +1,11 @@
 //! Satterthwaite's method for fixed effects (Giesbrecht & Burns 1985; Kuznetsova et al. 2017), from exact derivatives.
 
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
-use crate::estimates;
-use crate::fit::Prepared;
+use crate::estimates::{self, matrix};
+use crate::fit::Statistics;
 use crate::linalg::{dense, small};
 use crate::objective::profile::{sandwich, Profile};
 use crate::objective::Order;
@@ -11,28 +14,28 @@ use crate::objective::Order;
 const TOLERANCE: f64 = 1e-8;
 
 /// Asymptotic covariance of (theta, σ) and the derivatives of the fixed effects' covariance, in the user's units.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Satterthwaite {
     /// 2 H⁻¹ for (theta, σ), (m + 1) × (m + 1); directions of zero curvature are left out, as lmerTest does.
-    pub vcov_varpar: Vec<f64>,
+    pub vcov_varpar: Array2<f64>,
     /// ∂ vcov(β) / ∂(theta_k, σ): m + 1 matrices, p × p.
-    pub jacobian: Vec<Vec<f64>>,
+    pub jacobian: Vec<Array2<f64>>,
     /// Hessian of the criterion (not profiled over σ) in (theta, σ).
-    pub hessian: Vec<f64>,
+    pub hessian: Array2<f64>,
 }
 
 /// Computes it at theta (`theta` user's units, `inside` internal basis).
 ///
 /// # Errors
 /// Those of the objective.
-pub fn at(prepared: &Prepared, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Satterthwaite> {
+pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Satterthwaite> {
     let coordinates = profile.objective.coordinates();
     let (m, k) = (coordinates.len(), profile.parameters.n_theta);
     let pieces = profile.at(inside, Order::Exact)?.pieces;
-    let y_scale = prepared.basis.y.1;
+    let y_scale = statistics.basis.y.1;
     let s2 = pieces.r2 / profile.nu;
     let sigma = y_scale * s2.sqrt();
-    let map = estimates::psi_map(prepared, coordinates);
+    let map = estimates::psi_map(statistics, coordinates);
     let jacobian = profile.parameters.jacobian(theta, coordinates);
     let to_theta = small::product(m, m, k, &map, &jacobian);
     // criterion(theta, σ) = log_det + r²/σ² + ν log σ²; derivatives at σ² = r²/ν
@@ -58,8 +61,11 @@ pub fn at(prepared: &Prepared, profile: &Profile, theta: &[f64], inside: &[f64])
     }
     hessian[k * dim + k] = 4.0 * profile.nu / (sigma * sigma);
     small::symmetrize(dim, &mut hessian);
-    let vcov_varpar = twice_inverse(dim, &hessian)?;
-    Ok(Satterthwaite { vcov_varpar, jacobian: vcov_jacobian(prepared, &pieces, &to_theta, m, k, sigma), hessian })
+    let vcov_varpar = matrix(dim, dim, twice_inverse(dim, &hessian)?)?;
+    let p = statistics.basis.x.len();
+    let jacobian = vcov_jacobian(statistics, &pieces, &to_theta, m, k, sigma);
+    let jacobian = jacobian.into_iter().map(|j| matrix(p, p, j)).collect::<Result<_>>()?;
+    Ok(Satterthwaite { vcov_varpar, jacobian, hessian: matrix(dim, dim, hessian)? })
 }
 
 /// 2 × the inverse over the eigenvectors of positive curvature.
@@ -81,15 +87,15 @@ fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
 
 /// ∂/∂theta_k of σ²C⁻¹ is -σ²C⁻¹C_kC⁻¹; ∂/∂σ is 2σC⁻¹.
 fn vcov_jacobian(
-    prepared: &Prepared,
+    statistics: &Statistics,
     pieces: &crate::objective::Pieces,
     to_theta: &[f64],
     m: usize,
     k: usize,
     sigma: f64,
 ) -> Vec<Vec<f64>> {
-    let p = prepared.basis.x.len();
-    let map = small::transpose(p, p, &prepared.basis.beta_map());
+    let p = statistics.basis.x.len();
+    let map = small::transpose(p, p, &statistics.basis.beta_map());
     let user = |matrix: &[f64], factor: f64| -> Vec<f64> {
         let mut out = sandwich(p, p, &map, matrix);
         out.iter_mut().for_each(|v| *v *= factor);

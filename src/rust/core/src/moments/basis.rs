@@ -6,9 +6,10 @@
 
 use crate::design::Design;
 use crate::linalg::small;
+use serde::{Deserialize, Serialize};
 
 /// A distinct column of the internal basis: (pool[column] - location) / scale.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BasisColumn {
     /// Pool index; 0 is the constant.
     pub pool: usize,
@@ -19,7 +20,7 @@ pub struct BasisColumn {
 }
 
 /// All random-effect columns of one grouping factor: its terms side by side.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Block {
     /// Index into the design's groups.
     pub group: usize,
@@ -34,7 +35,7 @@ pub struct Block {
 }
 
 /// The internal basis of a design.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Basis {
     /// Distinct internal columns.
     pub columns: Vec<BasisColumn>,

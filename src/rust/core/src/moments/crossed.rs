@@ -1,6 +1,7 @@
 //! Moments of factors that do not form one nested chain: the factor with most levels is eliminated node by node, the others
 //! stay together in one *core* of K columns (one block of q columns per level).
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 use super::basis::Basis;
@@ -12,7 +13,7 @@ use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
 
 /// Where a factor's columns stand in the core: level g has columns `first + g q .. first + (g + 1) q`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CoreBlock {
     /// Block of the basis.
     pub block: usize,
@@ -25,7 +26,7 @@ pub struct CoreBlock {
 }
 
 /// Cross-products for crossed factors.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CrossedMoments {
     /// Basis block of the eliminated factor.
     pub block: usize,

@@ -1,9 +1,10 @@
 //! Which grouping factors nest in which, and the order of nodes and rows that makes every subtree contiguous.
 
 use crate::design::{Design, Grouping};
+use serde::{Deserialize, Serialize};
 
 /// A chain of nested factors, finest first, laid out so that the children of a node are neighbours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hierarchy {
     /// Blocks of the basis (one per factor), finest first.
     pub blocks: Vec<usize>,

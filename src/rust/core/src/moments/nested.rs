@@ -1,6 +1,7 @@
 //! Moments of a chain of nested factors: per node Z'Z and Z'[outer Z, X, y], and [X y]'[X y] in all.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
 use super::hierarchy::Hierarchy;
@@ -10,7 +11,7 @@ use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
 
 /// Cross-products of one level of the chain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LevelMoments {
     /// Random-effect columns q of a node.
     pub q: usize,
@@ -23,7 +24,7 @@ pub struct LevelMoments {
 }
 
 /// All that estimation needs to know of the data, for nested factors.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NestedMoments {
     /// Order of the nodes.
     pub hierarchy: Hierarchy,

@@ -1,5 +1,6 @@
 //! theta ↔ Λ ↔ Ψ in the internal basis, with first and second derivatives.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::Coordinate;
@@ -9,7 +10,7 @@ use crate::linalg::small;
 use crate::moments::basis::Basis;
 
 /// One term's place in its block and in theta.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TermParameters {
     /// Block (factor) of the basis.
     pub block: usize,
@@ -22,11 +23,12 @@ pub struct TermParameters {
     /// First element in theta.
     pub theta: usize,
     /// Structure.
+    #[serde(with = "crate::covariance::by_name")]
     pub structure: Arc<dyn Covariance>,
 }
 
 /// Parametrisation of all terms.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Parameters {
     /// In the order of the design's terms.
     pub terms: Vec<TermParameters>,
