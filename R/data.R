@@ -35,8 +35,10 @@
 #' # alliance and anxiety in the same row: anxiety before, alliance after the session
 #' hlm(bai ~ session + wb(wai) + (1 | id), data = implement, time = session)
 #'
-#' # the alliance of the session before; real data need not agree with theory: the effect is close to zero
-#' hlm(bai ~ session + within(lagged(wai)) + between(wai) + (1 | id), data = implement, time = session)
+#' # the alliance of the session before: in these data its effect is close to zero
+#' hlm(bai ~ session + within(lagged(wai)) + between(wai) + (1 | id),
+#'   data = implement, time = session
+#' )
 "implement"
 
 #' SYNTHETIC data that return the figures of Manubens et al. (2023)

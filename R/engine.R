@@ -10,6 +10,9 @@ engine_call <- function(value) {
 }
 
 raise_condition <- function(cnd) {
+  if (inherits(cnd, "hlm_error_interrupt")) {
+    rlang::interrupt()
+  }
   known <- c("formula", "data", "design", "covariance", "numerical", "internal")
   kind <- intersect(sub("^hlm_error_", "", class(cnd)), known)
   kind <- if (length(kind)) kind[1L] else "internal"

@@ -11,7 +11,7 @@
 #' passed on to their functions, and their generics know fits of class `hlm`: the order in which packages are attached does
 #' not matter.
 #'
-#' @param x,object,model,fit A fitted model.
+#' @param x,object A fitted model.
 #' @param tol How close to zero a standard deviation, relative to the residual one, counts as zero.
 #' @param ... Passed to methods.
 #' @return `isREML()` and `isSingular()`: `TRUE` or `FALSE`; `ngrps()`: the number of groups of each grouping factor, named.

@@ -125,7 +125,7 @@ n_parameters_hlm <- function(fit) length(kept_columns(fit)) + length(fit$core$th
 #' maximum likelihood. `deviance()` of a REML fit needs the choice to be made: `REML = FALSE` for minus twice the
 #' log-likelihood at the REML estimates, `REML = TRUE` for the REML criterion.
 #'
-#' @param object,x,fit A fitted model of class `hlm`.
+#' @param object,fit A fitted model of class `hlm`.
 #' @param add.dropped Should coefficients that could not be estimated be returned as `NA`?
 #' @param REML Should the restricted likelihood be used? By default what the model was fitted with.
 #' @param type For `weights()`: `"prior"`, the weights given to [hlm()].
