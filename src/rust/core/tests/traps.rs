@@ -203,3 +203,16 @@ fn a_tiny_first_variance_with_a_correlation_of_one_converges() {
         is_minimum(&owned, &fit);
     }
 }
+
+#[test]
+fn an_absurd_start_does_no_harm() {
+    let mut owned = growth(30, 6, |_, r| (r.normal(), 0.3 * r.normal()), 0.7, 71);
+    owned.columns[0].iter_mut().for_each(|x| *x += 738_000.0);
+    let own = fit(&owned);
+    for start in [[1.5, 0.0, 1.5], [0.0, 0.0, 0.0], [1e6, -1e3, 1e-6]] {
+        let control = Control { start: Some(start.to_vec()), ..Control::default() };
+        let given = Prepared::new(&owned.design(), true, &NEVER).unwrap().fit(&control).unwrap();
+        assert_ne!(given.status, Status::Failed, "{start:?}");
+        assert!((given.estimates.criterion - own.estimates.criterion).abs() < 1e-6, "{start:?}");
+    }
+}

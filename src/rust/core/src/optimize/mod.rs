@@ -6,7 +6,7 @@ pub mod start;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{CoreError, Result};
 use crate::objective::profile::{Point, Profile};
 
 /// Settings of the optimiser.
@@ -41,11 +41,33 @@ pub struct Optimum {
     pub evaluations: usize,
 }
 
-/// Minimises the criterion.
+/// Minimises the criterion. A search that does not converge, from a start that was given or chosen, is followed by others:
+/// from the start that would be chosen, then from inside the parameter space next to the lowest point found.
 ///
 /// # Errors
 /// Those of the objective at the start; later failures shorten the step.
 pub fn minimise(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {
+    let mut best = match (search(profile, control, start), start) {
+        (Err(error), Some(_)) if error != CoreError::Interrupted => return search(profile, control, None),
+        (first, _) => first?,
+    };
+    for attempt in 0..2 {
+        if best.converged {
+            break;
+        }
+        let nearby = best.point.theta.clone();
+        let again = search(profile, control, if attempt == 0 && start.is_some() { None } else { Some(&nearby) })?;
+        let (iterations, evaluations) = (best.iterations + again.iterations, best.evaluations + again.evaluations);
+        if again.point.value < best.point.value + noise(best.point.value) {
+            best = again;
+        }
+        best = Optimum { iterations, evaluations, ..best };
+    }
+    Ok(best)
+}
+
+/// One search.
+fn search(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {
     let first = start::start(profile, start)?;
     let pivoted = profile.parameters.pivoted(&profile.parameters.psi(&first.point.theta));
     let inner = Profile { parameters: &pivoted, ..*profile };
