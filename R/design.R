@@ -27,6 +27,7 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
   class(design) <- "hlm_design"
   check_groups(design, length(design$y))
+  warn_ids(spec, frame)
   list(
     design = design, blueprint = blueprint, means = made$means,
     coefs = classify_coefs(spec, frame, coding, x)
@@ -201,7 +202,6 @@ design_groups <- function(spec, frame, z) {
       structure = "unstructured", label = bar$label
     )
   }
-  warn_reused_ids(frame$factors)
   list(groups = groups, terms = terms, order = order)
 }
 

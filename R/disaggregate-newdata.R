@@ -183,17 +183,49 @@ check_shift <- function(fit, rows, shift, at) {
   if (!is.numeric(shift) || is.null(names(shift)) || anyNA(shift) || anyDuplicated(names(shift))) {
     abort_hlm("data", "{.arg shift} must be a named number, for example {.code shift = c(alliance = 1)}.")
   }
-  labels <- unique(vapply(fit$spec$values, `[[`, "", "label"))
-  numeric <- names(rows$columns)[vapply(rows$columns, is.numeric, NA)]
-  possible <- unique(c(labels, intersect(model_variables(fit$spec), numeric)))
-  unknown <- setdiff(names(shift), possible)
-  if (length(unknown) > 0L) {
-    abort_hlm("data", c("{.arg shift} names {.var {unknown}}.", i = "It can move {.var {possible}}."))
-  }
   levels <- c("within", "between", spec_levels(fit$spec))
   if (!is.character(at) || length(at) != 1L || !at %in% levels) {
     abort_hlm("data", "{.arg at} must be one of {.val {levels}}.")
   }
+  movable <- lapply(stats::setNames(nm = levels), function(level) shiftable(fit, rows, level))
+  possible <- unique(unlist(movable))
+  unknown <- setdiff(names(shift), possible)
+  if (length(unknown) > 0L) {
+    abort_hlm("data", c(
+      "{.arg shift} names {.var {unknown}}, but no term of the model moves with it.",
+      i = "It can move {.var {possible}}."
+    ))
+  }
+  still <- setdiff(names(shift), movable[[at]])
+  if (length(still) > 0L) {
+    elsewhere <- levels[vapply(movable, function(names) still[[1L]] %in% names, NA)]
+    abort_hlm("data", c(
+      "Nothing in the model depends on {.var {still}} at the level {.val {at}}: the predictions would not move.",
+      i = "{.var {still[[1L]]}} can be moved with {.arg at} = {.val {elsewhere}}."
+    ))
+  }
+}
+
+# The names whose shift at this level moves a prediction: split variables with a column there, and numbers that the
+# formula uses as they are (a variable that only its lag stands for is not moved by moving its present value).
+shiftable <- function(fit, rows, at) {
+  moved <- character()
+  for (column in fit$spec$columns) {
+    if (column_moves(column, at)) moved <- c(moved, column$label)
+  }
+  terms <- fit$spec$terms
+  used <- variable_names(terms$variables[-terms$response])
+  for (bar in fit$spec$bars) used <- c(used, variable_names(bar$terms$variables))
+  numeric <- names(rows$columns)[vapply(rows$columns, is.numeric, NA)]
+  unique(c(moved, setdiff(intersect(used, numeric), derived_names(fit$spec))))
+}
+
+column_moves <- function(column, at) {
+  switch(column$kind,
+    within = at == "within",
+    between = if (column$level == "") at == "between" else at == column$level,
+    lag = TRUE
+  )
 }
 
 # Moves one level and no other: x_within or x_between, together with x itself where the model uses it (x is the sum of its
@@ -202,12 +234,7 @@ apply_shift <- function(fit, rows, shift, at) {
   for (label in names(shift)) {
     for (column in fit$spec$columns) {
       if (column$label != label) next
-      moves <- switch(column$kind,
-        within = at == "within",
-        between = if (column$level == "") at == "between" else at == column$level,
-        lag = TRUE
-      )
-      if (moves) rows$columns[[column$name]] <- rows$columns[[column$name]] + shift[[label]]
+      if (column_moves(column, at)) rows$columns[[column$name]] <- rows$columns[[column$name]] + shift[[label]]
     }
     if (!is.null(rows$columns[[label]]) && !label %in% derived_names(fit$spec)) {
       rows$columns[[label]] <- rows$columns[[label]] + shift[[label]]

@@ -109,7 +109,6 @@ print_status <- function(status, quiet = FALSE) {
     cat("\nThe estimation converged at the boundary of what is possible:\n")
     lines <- unlist(lapply(status$words, strwrap, width = max(40L, getOption("width") - 3L), initial = " - ", prefix = "   "))
     cat(lines, sep = "\n")
-    cat("\n")
     return(invisible())
   }
   cat("\nThe estimation did NOT converge: do not interpret these results.\n")

@@ -6,7 +6,7 @@
 #' covariance matrix per random-effect term, named by its grouping factor (`patient`, `patient.1`, ... when a factor carries
 #' several terms), with attributes `stddev` and `correlation`; attribute `sc` is the residual standard deviation.
 #'
-#' @param x,object A fitted model of class `hlm`, or the `VarCorr.hlm` object.
+#' @param x A fitted model of class `hlm`, or the `VarCorr.hlm` object.
 #' @param sigma Multiplies the standard deviations; leave it out for the estimates themselves.
 #' @param comp What to print: `"Std.Dev."`, `"Variance"` or both.
 #' @param digits Significant digits to print.
@@ -106,6 +106,8 @@ varcorr_correlations <- function(x) {
     block <- matrix("", q, width)
     if (q > 1L && !isTRUE(attr(component, "diagonal"))) {
       shown <- formatC(attr(component, "correlation"), format = "f", digits = 2L)
+      # a variance of zero leaves the correlation undefined
+      shown[is.nan(attr(component, "correlation"))] <- "-"
       shown[!lower.tri(shown)] <- ""
       block[, seq_len(q - 1L)] <- shown[, -q, drop = FALSE]
     }

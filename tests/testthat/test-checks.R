@@ -44,24 +44,6 @@ test_that("one group, one row per group, too many random effects", {
   )
 })
 
-test_that("ids used again by each therapist are noticed when written as crossed", {
-  d <- synthetic_sessions()
-  d$number <- (d$patient - 1) %% 3 + 1
-  expect_warning(
-    front(y ~ 1 + (1 | therapist) + (1 | number), d), "therapist/number|number/therapist",
-    class = "hlm_warning_data"
-  )
-  expect_no_warning(front(y ~ 1 + (1 | therapist / number), d))
-  expect_no_warning(front(y ~ 1 + (1 | therapist) + (1 | patient), d))
-})
-
-test_that("truly crossed designs raise no warning", {
-  skip_if_not_installed("lme4")
-  expect_no_warning(front(diameter ~ 1 + (1 | plate) + (1 | sample), lme4::Penicillin))
-  small <- lme4::InstEval[1:2000, ]
-  expect_no_warning(front(y ~ 1 + (1 | s) + (1 | d), small))
-})
-
 test_that("columns as other packages deliver them become plain", {
   labelled <- structure(c(1, 2), labels = c(no = 1), class = c("haven_labelled", "vctrs_vctr", "double"))
   expect_identical(plain_column(labelled), c(1, 2))

@@ -121,3 +121,16 @@ test_that("within(scale(x)) keeps the centre and scale of the fit", {
   few <- d[fit$rows[c(1, 5, 9)], ]
   expect_equal(design_newdata(fit, few)$x, design_matrix_x(fit)[c(1, 5, 9), ], ignore_attr = TRUE, tolerance = 1e-12)
 })
+
+test_that("a shift that could move nothing is an error that names what can be moved", {
+  d <- synthetic_sessions()
+  fit <- front(y ~ session + lagged(x) + (1 | patient), d, time = "session")
+  cnd <- expect_error(design_newdata(fit, shift = c(x = 1)), class = "hlm_error_data")
+  expect_match(conditionMessage(cnd), "x_lag1")
+  moved <- design_newdata(fit, shift = c(x_lag1 = 1))$x - design_newdata(fit)$x
+  expect_equal(unname(moved[, "x_lag1"]), rep(1, nrow(moved)))
+  fit <- front(y ~ within(x) + between(w) + (1 | patient), d)
+  expect_error(design_newdata(fit, shift = c(x = 1), at = "between"), "within", class = "hlm_error_data")
+  expect_error(design_newdata(fit, shift = c(w = 1), at = "within"), "between", class = "hlm_error_data")
+  expect_error(design_newdata(fit, shift = c(y = 1)), class = "hlm_error_data")
+})

@@ -49,3 +49,16 @@ test_that("the printed output keeps its layout", {
   expect_snapshot(print(fit_therapy()), transform = blank)
   expect_snapshot(print(summary(fit_therapy())), transform = blank)
 })
+
+test_that("blank lines separate the sections one at a time, at the boundary too", {
+  d <- data.frame(person = rep(1:10, each = 4), x = rep(c(-1, 0, 0, 1), 10))
+  d$y <- rep(1:10, each = 4) + 0.1 * rep(c(1, -1, -1, 1), 10)
+  fit <- hlm(y ~ x + (x | person), d)
+  expect_identical(fit$core$status, "boundary")
+  for (show in list(fit, summary(fit))) {
+    lines <- utils::capture.output(print(show))
+    expect_match(lines, "boundary of what is possible", all = FALSE)
+    blank <- lines == ""
+    expect_false(any(blank[-1L] & blank[-length(blank)]))
+  }
+})

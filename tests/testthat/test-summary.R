@@ -75,3 +75,22 @@ test_that("peers: a badly scaled predictor raises no false alarm (lme4's gradien
   expect_equal(fit_status(fit)$status, "converged")
   expect_lt(abs(fit$core$decrement), 1e-6)
 })
+
+test_that("interactions of within and between terms are printed under their own level", {
+  d <- implement
+  # synthetic: two made-up arms
+  d$arm <- factor(ifelse(d$id %% 2 == 0, "A", "B"))
+  sections <- coefficient_sections(hlm(bai ~ session + wb(wai) * arm + (1 | id), d))
+  heading <- stats::setNames(sections$heading, sections$name)
+  expect_match(heading[["wai_within:armB"]], "Cross-level")
+  expect_match(heading[["wai_between:armB"]], "Between-id")
+  expect_match(heading[["armB"]], "other predictors")
+  fit <- hlm(bai ~ session + within(wai) * between(wai) + (1 | id), d)
+  sections <- coefficient_sections(fit)
+  expect_match(sections$heading[sections$name == "wai_within:wai_between"], "Cross-level")
+  lines <- utils::capture.output(print(summary(fit)))
+  rows <- grep("^ +(.Intercept|session|wai)", lines[seq_len(grep("Random effects", lines) - 1L)], value = TRUE)
+  # every coefficient once, numbers aligned to the right
+  expect_length(rows, length(fixef(fit)))
+  expect_length(unique(nchar(rows)), 1L)
+})

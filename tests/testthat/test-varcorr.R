@@ -30,3 +30,15 @@ test_that("VarCorr() prints standard deviations and correlations aligned", {
   expect_match(lines[[length(lines)]], "^ Residual")
   expect_match(paste(utils::capture.output(print(VarCorr(fit_therapy()), comp = "Variance")), collapse = " "), "Variance")
 })
+
+test_that("a variance of zero prints a dash for the correlation it leaves undefined", {
+  # synthetic: the slopes of x do not differ between persons, by construction
+  d <- data.frame(person = rep(1:10, each = 4), x = rep(c(-1, 0, 0, 1), 10))
+  d$y <- rep(1:10, each = 4) + 0.1 * rep(c(1, -1, -1, 1), 10)
+  fit <- hlm(y ~ x + (x | person), d)
+  expect_equal(attr(VarCorr(fit)$person, "stddev")[["x"]], 0)
+  lines <- utils::capture.output(print(VarCorr(fit)))
+  expect_no_match(lines, "NaN")
+  expect_match(lines[[3L]], "x +0(\\.0+)? +-$")
+  expect_identical(as.data.frame(VarCorr(fit))$sdcor[[3L]], NaN)
+})
