@@ -7,8 +7,8 @@ use crate::linalg::{dense, small};
 use crate::objective::profile::{Point, Profile};
 use crate::objective::Order;
 
-/// With a decrement this small, in units of the rounding noise of the criterion, the last step is not worth an evaluation.
-const FINE: f64 = 1e-3;
+/// With a decrement this small (theta is right to some 1e-6 of a standard error) the last step is not worth an evaluation.
+const FINE: f64 = 1e-11;
 /// Expected decrease below which a search that may pause does, when the caller's test says so.
 const PAUSE: f64 = 0.05;
 
@@ -38,7 +38,7 @@ pub fn minimise(
             break;
         }
         let step = state.step(radius);
-        if done && state.decrement <= FINE * noise(point.value) {
+        if done && state.decrement <= FINE {
             return Ok(Optimum { converged: true, decrement: state.decrement, point, iterations, evaluations });
         }
         let trial = moved(&point.theta, &free, &step.step);
