@@ -99,7 +99,7 @@ proptest! {
         let theta = theta_of(&owned, &draws);
         let design = owned.design();
         let prepared = Prepared::new(&design, reml, &NEVER).expect("a valid design");
-        prop_assume!(prepared.dropped.is_empty());
+        prop_assume!(prepared.statistics.dropped.is_empty());
         let ours = prepared.evaluate(&theta, Order::Value).expect("a finite criterion").0;
         let dense = owned.brute_force(reml, &theta);
         prop_assert!(close(ours, dense, 1e-9, 1e-8), "{ours} is not {dense}");
@@ -127,7 +127,7 @@ proptest! {
             prop_assert!(close(gradient[k], numeric, 1e-6, 1e-6), "gradient {k}: {} is not {numeric}", gradient[k]);
             for l in 0..m {
                 let numeric = slope(&|h| at(h).1[l]);
-                prop_assert!(close(hessian[k * m + l], numeric, 1e-6, 1e-6), "hessian {k} {l}: {} is not {numeric}", hessian[k * m + l]);
+                prop_assert!(close(hessian[[k, l]], numeric, 1e-6, 1e-6), "hessian {k} {l}: {} is not {numeric}", hessian[[k, l]]);
             }
         }
     }
