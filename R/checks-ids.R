@@ -156,7 +156,7 @@ warn_repeated <- function(spec, frame, person, repeated, n_extra) {
   shown <- show_some(person$levels[repeated])
   simple <- call_head(person$expr) == ""
   warn_hlm("data", c(
-    "{length(repeated)} of {length(person$levels)} groups of {.var {frame$id}} {cli::qty(length(repeated))}{?has/have} more than
+    "{length(repeated)} of {length(person$levels)} persons ({.var {frame$id}}) {cli::qty(length(repeated))}{?has/have} more than
      one row for the same {.var {spec$time}}, {n_extra} row{?s} too many in all: {shown}.",
     i = if (simple) "The model takes {.var {frame$id}} for the person. Are its numbers used again, for example by every therapist? Then
          write {.code (1 | therapist/{frame$id})}. If the person is another variable, name it: {.code id = }.",

@@ -33,17 +33,16 @@ hlm_control <- function(means = c("analysis", "available"),
   if (!is.null(threads) && (!is_number(threads) || threads < 1)) {
     abort_hlm("design", "{.arg threads} must be a whole number of at least 1, not {.val {threads}}.")
   }
-  structure(
-    list(
-      max_iter = as.integer(max_iter),
-      tol = as.double(tol),
-      threads = if (is.null(threads)) NULL else as.integer(threads),
-      start = NULL,
-      means = means,
-      weighting = weighting
-    ),
-    class = "hlm_control"
+  control <- list(
+    max_iter = as.integer(max_iter),
+    tol = as.double(tol),
+    threads = if (is.null(threads)) NULL else as.integer(threads),
+    start = NULL,
+    means = means,
+    weighting = weighting
   )
+  class(control) <- "hlm_control"
+  control
 }
 
 # The control of hlm() as the engine wants it; `start` is an argument of hlm().

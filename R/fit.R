@@ -3,34 +3,36 @@
 
 new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, extra) {
   spec$coefs <- built$coefs
-  structure(
-    list(
-      call = call,
-      formula = spec$formula,
-      spec = spec,
-      id = frame$id,
-      time = spec$time,
-      data = frame_data(frame),
-      rows = frame$rows,
-      na.action = frame$na_action,
-      dropped = frame$dropped,
-      means = built$means,
-      blueprint = built$blueprint,
-      design = built$design,
-      core = core,
-      REML = reml,
-      control = control,
-      contrasts = contrasts,
-      weights_name = extra$weights_name,
-      offset_expr = extra$offset_expr
-    ),
-    class = "hlm"
+  fit <- list(
+    call = call,
+    formula = spec$formula,
+    spec = spec,
+    id = frame$id,
+    time = spec$time,
+    data = frame_data(frame),
+    rows = frame$rows,
+    na.action = frame$na_action,
+    dropped = frame$dropped,
+    means = built$means,
+    blueprint = built$blueprint,
+    design = built$design,
+    core = core,
+    REML = reml,
+    control = control,
+    contrasts = contrasts,
+    weights_name = extra$weights_name,
+    offset_expr = extra$offset_expr
   )
+  class(fit) <- "hlm"
+  fit
 }
 
 # The raw variables after `subset`, before `na.action`; weights and offset of the call under the names that
 # model.frame() gives them.
 frame_data <- function(frame) {
   names <- if (is.null(frame$row_names)) .set_row_names(frame$n) else frame$row_names
-  structure(frame$raw, class = "data.frame", row.names = names)
+  data <- frame$raw
+  attr(data, "row.names") <- names
+  class(data) <- "data.frame"
+  data
 }

@@ -114,7 +114,7 @@ check_data <- function(data) {
       i = if (is.matrix(data)) "Use {.fn as.data.frame}."
     ))
   }
-  if (nrow(data) == 0L) {
+  if (.row_names_info(data, 2L) == 0L) {
     abort_hlm("data", "{.arg data} has no rows.")
   }
 }

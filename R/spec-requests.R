@@ -290,28 +290,40 @@ format_at <- function(at) {
 }
 
 # Replaces each call by the sum of the columns that stand for it.
-rewrite_requests <- function(expr, requests, inside_function = FALSE) {
+rewrite_requests <- function(expr, requests) {
   if (length(requests$replacements$calls) == 0L || !has_request(expr)) {
     return(expr)
   }
+  rewrite_calls(expr, requests, inside_function = FALSE)
+}
+
+rewrite_calls <- function(expr, requests, inside_function) {
   head <- call_head(expr)
   if (match(head, request_heads, 0L) > 0L) {
-    parts <- requests$replacements$parts[[find_call(expr, requests$replacements$calls)]]
-    parts <- lapply(parts, function(part) {
-      if (is.character(part)) as.name(requests$columns[[part]]$name) else part
-    })
-    if (length(parts) > 1L && inside_function) {
-      abort_hlm("formula", c(
-        "{.code {expr_text(expr)}} stands for several columns and cannot be an argument of a function.",
-        i = "Use {.fn within} or {.fn between} there."
-      ))
-    }
-    sum <- Reduce(function(a, b) call("+", a, b), parts)
-    return(if (length(parts) > 1L) call("(", sum) else sum)
+    return(request_sum(expr, requests, inside_function))
   }
   inside <- inside_function || match(head, c("+", "-", "*", ":", "/", "^", "(", "%in%", "~"), 0L) == 0L
   for (i in seq_along(expr)[-1L]) {
-    if (is.call(expr[[i]])) expr[[i]] <- rewrite_requests(expr[[i]], requests, inside)
+    if (is.call(expr[[i]])) expr[[i]] <- rewrite_calls(expr[[i]], requests, inside)
   }
   expr
+}
+
+request_sum <- function(call, requests, inside_function) {
+  parts <- requests$replacements$parts[[find_call(call, requests$replacements$calls)]]
+  sum <- NULL
+  for (part in parts) {
+    if (is.character(part)) part <- as.name(requests$columns[[part]]$name)
+    sum <- if (is.null(sum)) part else call("+", sum, part)
+  }
+  if (length(parts) == 1L) {
+    return(sum)
+  }
+  if (inside_function) {
+    abort_hlm("formula", c(
+      "{.code {expr_text(call)}} stands for several columns and cannot be an argument of a function.",
+      i = "Use {.fn within} or {.fn between} there."
+    ))
+  }
+  call("(", sum)
 }

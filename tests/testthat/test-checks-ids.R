@@ -74,7 +74,7 @@ test_that("with `time`, persons with several rows at one time are counted, with 
   text <- gsub("\\s+", " ", conditionMessage(cnd))
   complete <- d[stats::complete.cases(d[c("bai", "wai")]), ]
   extra <- sum(duplicated(complete[c("nr", "session")]))
-  expect_match(text, paste0("7 of 7 groups of `nr` have more than one row for the same `session`, ", extra, " rows"))
+  expect_match(text, paste0("7 of 7 persons \\(`nr`\\) have more than one row for the same `session`, ", extra, " rows"))
   expect_match(text, "(1 | therapist/nr)", fixed = TRUE)
   expect_silent(front(bai ~ session + wai + (1 | nr), d))
   expect_silent(front(bai ~ session + wai + (1 | id), d, time = "session"))
@@ -89,7 +89,7 @@ test_that("one doubled row is one row too many, whatever the type of the time", 
   )
   for (time in times) {
     d$when <- time
-    expect_warning(front(y ~ x + (1 | patient), d, time = "when"), "1 of 12 groups of `patient` has .* 1\\s+row\\s+too many")
+    expect_warning(front(y ~ x + (1 | patient), d, time = "when"), "1 of 12 persons \\(`patient`\\) has .* 1\\s+row\\s+too many")
     expect_silent(front(y ~ x + (1 | patient), d[-nrow(d), ], time = "when"))
   }
   d$when <- as.double(d$session)

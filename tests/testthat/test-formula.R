@@ -61,3 +61,23 @@ test_that("the environment kept is global or a namespace, never a function's", {
   expect_identical(clean_env(new.env(parent = asNamespace("stats"))), asNamespace("stats"))
   expect_identical(clean_env(emptyenv()), globalenv())
 })
+
+test_that("expr_text() is deparse1() for every kind of expression", {
+  long <- str2lang(paste(paste0("variable_", 1:80), collapse = " + "))
+  expressions <- expression(
+    x, 1, 1L, -1, 0.1, "a", NULL, NA_character_, TRUE, 1 + within(x), (a + b), `my var` + 1, f(x, n = 2L), c("a", NA), x[[1]], if (a) b
+  )
+  for (expr in c(as.list(expressions), list(long, quote(`my var`(x)), ~x, function(x) x))) {
+    expected <- if (is.symbol(expr)) as.character(expr) else deparse1(expr)
+    expect_identical(expr_text(expr), expected)
+  }
+})
+
+test_that("a name used as a variable only does not make it a request or a bar", {
+  expect_true(mentions(quote(f(within)), "within"))
+  expect_length(find_calls(quote(f(within)), "within"), 0L)
+  expect_false(mentions(quote(within), "within"))
+  spec <- parse_formula(y ~ within + wb + (1 | between), c("y", "within", "wb", "between"))
+  expect_identical(spec$fixed, quote(within + wb))
+  expect_length(spec$columns, 0L)
+})

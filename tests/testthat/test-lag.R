@@ -80,7 +80,12 @@ test_that("two rows of one person at one time are an error that names the person
     front(y ~ within(x, detrend = TRUE) + (1 | patient), twice, time = "session"),
     class = "hlm_error_data"
   )
-  expect_s3_class(front(y ~ within(x) + (1 | patient), twice, time = "session"), "hlm")
+  # a model that needs no order of the sessions is fitted, with a warning
+  expect_warning(
+    fit <- front(y ~ within(x) + (1 | patient), twice, time = "session"), "1 row too many in all: 7",
+    class = "hlm_warning_data"
+  )
+  expect_s3_class(fit, "hlm")
 })
 
 test_that("the duplicated visits of a real data set are found", {
