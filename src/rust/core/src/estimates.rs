@@ -1,11 +1,11 @@
 //! Estimates in the user's units, from a point in the internal basis.
 
 use crate::error::{CoreError, Result};
-use crate::fit::Statistics;
 use crate::linalg::small;
 use crate::objective::profile::{sandwich, Point, Profile};
 use crate::objective::{Coordinate, Order};
 use crate::optimize::boundary::{gradient_matrix, one_sided_gradients};
+use crate::statistics::Statistics;
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 

@@ -9,17 +9,12 @@ use crate::design::Design;
 use crate::error::{CoreError, Result};
 use crate::estimates::{self, Estimates};
 use crate::inference::satterthwaite::{self, Satterthwaite};
-use crate::moments::basis::Basis;
-use crate::moments::crossed::CrossedMoments;
-use crate::moments::hierarchy::Hierarchy;
-use crate::moments::nested::NestedMoments;
 use crate::objective::crossed::CrossedObjective;
 use crate::objective::nested::NestedObjective;
-use crate::objective::parameters::Parameters;
 use crate::objective::profile::Profile;
 use crate::objective::{Objective, Order};
 use crate::optimize::{self, Control};
-use crate::residual::Identity;
+use crate::statistics::{Moments, Statistics};
 
 /// How the optimiser ended, for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,32 +25,6 @@ pub enum Status {
     Boundary,
     /// No optimum was reached.
     Failed,
-}
-
-/// The moments of a design: nested where the factors form a chain, crossed otherwise.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Moments {
-    /// One chain of nested factors.
-    Nested(NestedMoments),
-    /// Anything else.
-    Crossed(Box<CrossedMoments>),
-}
-
-/// All that is kept of a design, in portable form: whoever holds it can fit, profile and test without the rows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Internal basis.
-    pub basis: Basis,
-    /// theta's layout.
-    pub parameters: Parameters,
-    /// REML?
-    pub reml: bool,
-    /// Rows.
-    pub n: usize,
-    /// 0-based positions of aliased columns in the design's X.
-    pub dropped: Vec<usize>,
-    /// Cross-products.
-    pub moments: Moments,
 }
 
 /// Statistics made ready for evaluation.
@@ -78,58 +47,6 @@ pub struct Fit {
     pub evaluations: usize,
     /// Newton decrement: the decrease of the criterion still to be expected.
     pub decrement: f64,
-}
-
-impl Statistics {
-    /// Validates the design, drops aliased columns and takes the one pass over the rows.
-    ///
-    /// # Errors
-    /// Those of [`Design::validate`].
-    pub fn new(design: &Design, reml: bool) -> Result<Self> {
-        design.validate()?;
-        let mut design = design.clone();
-        let mut dropped = Vec::new();
-        loop {
-            let statistics = Self::build(&design, reml)?;
-            let aliased = statistics.aliased(&design);
-            if aliased.is_empty() {
-                return Ok(Statistics { dropped, ..statistics });
-            }
-            // positions in the full X: those already dropped are counted back in
-            let kept: Vec<usize> = (0..design.x.len() + dropped.len()).filter(|k| !dropped.contains(k)).collect();
-            dropped.extend(aliased.iter().map(|&k| kept[k]));
-            dropped.sort_unstable();
-            design.x = design.x.iter().enumerate().filter(|(k, _)| !aliased.contains(k)).map(|(_, &c)| c).collect();
-        }
-    }
-
-    fn build(design: &Design, reml: bool) -> Result<Self> {
-        let basis = Basis::new(design);
-        let parameters = Parameters::new(design, &basis);
-        let n = design.n();
-        if n <= design.x.len() {
-            return Err(CoreError::Data {
-                what: format!("{n} rows cannot identify {} fixed effects and a residual variance", design.x.len()),
-            });
-        }
-        let mut order: Vec<usize> = (0..basis.blocks.len()).collect();
-        order.sort_by_key(|&b| std::cmp::Reverse(design.groups[basis.blocks[b].group].n_levels));
-        let groups: Vec<usize> = order.iter().map(|&b| basis.blocks[b].group).collect();
-        let moments = match Hierarchy::build(design, &groups, &order) {
-            Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, &Identity, hierarchy)),
-            None => Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, &Identity, &order)?)),
-        };
-        Ok(Statistics { basis, parameters, reml, n, dropped: Vec::new(), moments })
-    }
-
-    /// Columns of X that are linear combinations of those before them (lme4's rule: pivoted QR, tolerance 1e-7 on the column).
-    fn aliased(&self, design: &Design) -> Vec<usize> {
-        let total = match &self.moments {
-            Moments::Nested(m) => &m.total,
-            Moments::Crossed(m) => &m.total,
-        };
-        crate::aliasing::aliased(design, &self.basis, total)
-    }
 }
 
 impl<'s> Prepared<'s> {

@@ -10,7 +10,7 @@
 //! | `n`, `h`, `b`, `u`, `t` | (I + AΨ)⁻¹, NA, NR, ΨB, ΨN |
 //! | `nu` | n - p (REML) or n (ML) |
 //!
-//! The way through: [`design`] → [`moments`] (one pass over the rows) → [`objective`] (criterion, exact derivatives) →
+//! The way through: [`design`] → [`moments`] (one pass over the rows; kept as [`statistics`]) → [`objective`] (criterion, exact derivatives) →
 //! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together. No R types, no printing, no globals.
 
 mod aliasing;
@@ -25,3 +25,4 @@ pub mod moments;
 pub mod objective;
 pub mod optimize;
 pub mod residual;
+pub mod statistics;

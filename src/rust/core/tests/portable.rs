@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Owned, Random};
-use wbhlm_core::fit::{Fit, Prepared, Statistics};
+use wbhlm_core::fit::{Fit, Prepared};
 use wbhlm_core::optimize::Control;
+use wbhlm_core::statistics::Statistics;
 
 /// Nobody interrupts a test.
 static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);

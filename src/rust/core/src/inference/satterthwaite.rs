@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::estimates::{self, matrix};
-use crate::fit::Statistics;
 use crate::linalg::{dense, small};
 use crate::objective::profile::{sandwich, Profile};
 use crate::objective::Order;
+use crate::statistics::Statistics;
 
 /// Eigenvalues of the Hessian below this are directions without information (lmerTest's tolerance).
 const TOLERANCE: f64 = 1e-8;

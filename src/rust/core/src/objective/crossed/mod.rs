@@ -8,6 +8,7 @@
 mod curvature;
 mod gradient;
 mod hessian;
+mod lambda;
 mod schur;
 mod sparse;
 mod target;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 use faer::Mat;
 
-use self::schur::{CoreLambda, Schur};
+use self::lambda::CoreLambda;
+use self::schur::Schur;
 use self::sparse::Pattern;
 pub use self::target::CoreKind;
 use self::target::{choose, Target};

@@ -11,7 +11,7 @@ use faer::sparse::linalg::SupernodalThreshold;
 use faer::sparse::{SparseColMatRef, SymbolicSparseColMatRef};
 use faer::{Conj, Mat, MatRef, Par, Side};
 
-use super::schur::CoreLambda;
+use super::lambda::CoreLambda;
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::crossed::{CoreBlock, CrossedMoments};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use faer::Mat;
 
-use super::schur::{CoreLambda, DenseCore, Schur};
+use super::lambda::CoreLambda;
+use super::schur::{DenseCore, Schur};
 use super::sparse::{Pattern, SparseCore};
 use crate::error::{CoreError, Result};
 use crate::moments::crossed::CrossedMoments;
