@@ -67,7 +67,7 @@ impl CoreLambda {
     }
 
     /// Λ as a diagonal, when every factor has one column.
-    fn diagonal(&self) -> Option<Vec<f64>> {
+    pub fn diagonal(&self) -> Option<Vec<f64>> {
         self.blocks
             .iter()
             .all(|(b, _)| b.q == 1)
