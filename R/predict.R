@@ -25,8 +25,9 @@
 #' @param type Only `"response"` (or `"link"`, the same here).
 #' @param ... Not used.
 #' @return A named numeric vector; with `se.fit = TRUE` a list with `fit` and `se.fit`.
-#' @section Errors: `hlm_error_data` for groups not analysed (unless allowed) and for variables missing in `newdata`;
-#'   `hlm_error_formula` for a `re.form` that is not part of the model.
+#' @section Errors: `hlm_error_data` for groups not analysed (unless allowed), for variables missing in `newdata`, and for a
+#'   `shift` of something that no term of the model depends on at that level; `hlm_error_formula` for a `re.form` that is not part of
+#'   the model.
 #' @source Standard errors: Henderson (1975), *Biometrics* 31, 423-447, in the form of Bates et al. (2015), *Journal of
 #'   Statistical Software* 67(1), eq. 54.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
