@@ -94,6 +94,18 @@ check_finite <- function(x, label, rows) {
   ))
 }
 
+# read.csv() leaves an empty cell of a text column as "", which would silently become a category or a person of its own.
+warn_blank_labels <- function(levels) {
+  blank <- names(levels)[vapply(levels, function(labels) any(!nzchar(trimws(labels))), NA)]
+  if (length(blank) == 0L) {
+    return(invisible())
+  }
+  warn_hlm("data", c(
+    "{.var {blank}} {?has/have} rows with an empty text, which {?counts/count} as a category of {?its/their} own.",
+    i = "If empty means missing, read the file with {.code read.csv(file, na.strings = c(\"\", \"NA\"))}."
+  ))
+}
+
 check_groups <- function(design, n) {
   for (group in design$groups) {
     n_levels <- length(group$levels)
@@ -114,6 +126,13 @@ check_groups <- function(design, n) {
   }
   for (term in design$terms) {
     group <- design$groups[[term$group]]
+    if (any(term$columns == 0L) && constant_within(design$y, group)) {
+      abort_hlm("data", c(
+        "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
+        i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
+             {.fn lm}, or take an outcome that was measured in every session."
+      ))
+    }
     n_effects <- length(term$columns) * length(group$levels)
     if (n_effects >= n) {
       abort_hlm("design", c(

@@ -55,8 +55,8 @@ resolve_control <- function(control, start) {
   }
   if (!is.null(start)) {
     if (is.list(start)) start <- start$theta
-    if (!is.numeric(start) || anyNA(start)) {
-      abort_hlm("design", "{.arg start} must be a numeric vector {.field theta} without missing values.")
+    if (!is.numeric(start) || !all(is.finite(start))) {
+      abort_hlm("design", "{.arg start} must be a numeric vector {.field theta} of finite values.")
     }
     control$start <- as.double(start)
   }

@@ -32,7 +32,7 @@ engine_fit <- function(design, reml, control) {
   result <- engine_call(core_fit(design, reml, control))
   fit <- shape_estimates(result$estimates, design, reml)
   fit <- c(fit, result$how)
-  fit$message <- status_message(fit)
+  fit$message <- status_message(fit, design$y)
   fit
 }
 
@@ -85,12 +85,61 @@ shape_boundary <- function(entry, design) {
   )
 }
 
-status_message <- function(fit) {
+status_message <- function(fit, y) {
   switch(fit$status,
     converged = "converged",
     boundary = "converged at the boundary: a variance is zero or a correlation is +1 or -1",
-    failed = "no optimum was found"
+    failed = if (fit$sigma < 1e-5 * stats::sd(y)) {
+      paste(
+        "The residual variance goes to zero: predictors and groups reproduce the outcome (nearly) exactly.",
+        "Was a predictor computed from the outcome?"
+      )
+    } else {
+      "No optimum was found."
+    }
   )
+}
+
+# What a user should know at once and may not read off the printed fit: coefficients left out, an optimum not found.
+report_fit <- function(core, design) {
+  if (length(core$dropped) > 0L) {
+    left_out <- design$x_names[core$dropped]
+    inform_hlm("rank", c(
+      "{cli::qty(length(left_out))}{?A predictor is/Predictors are} left out of the model: {.var {left_out}}.",
+      i = "{cli::qty(length(left_out))}{?It is a combination/They are combinations} of other predictors in the rows analysed, so {?its effect/their
+           effects} cannot be told apart from theirs."
+    ))
+  }
+  if (core$status == "failed") {
+    warn_hlm("convergence", c("The estimation did not converge: do not interpret these results.", i = core$message))
+  }
+}
+
+# Place of each element of theta: its term and its row and column in that term's Lambda.
+theta_map <- function(design) {
+  pieces <- lapply(seq_along(design$terms), function(t) {
+    q <- length(design$terms[[t]]$columns)
+    place <- if (identical(design$terms[[t]]$structure, "diagonal")) {
+      cbind(seq_len(q), seq_len(q))
+    } else {
+      which(lower.tri(diag(q), diag = TRUE), arr.ind = TRUE)
+    }
+    data.frame(term = rep(t, nrow(place)), row = as.integer(place[, 1L]), col = as.integer(place[, 2L]))
+  })
+  do.call(rbind, pieces)
+}
+
+check_start <- function(start, design) {
+  if (is.null(start)) {
+    return(invisible())
+  }
+  wanted <- nrow(theta_map(design))
+  if (length(start) != wanted) {
+    abort_hlm("design", c(
+      "{.arg start} must hold the {wanted} element{?s} of theta, not {length(start)}.",
+      i = "{.code getME(fit, \"theta\")} shows their names and order."
+    ))
+  }
 }
 
 # Estimates at a given theta, without optimisation.

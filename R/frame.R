@@ -90,6 +90,12 @@ find_outside <- function(name, env, data) {
   if (!is.null(value) && !is.function(value)) {
     return(value)
   }
+  if (is.null(data)) {
+    abort_hlm("data", c(
+      "The variable {.var {name}} of the formula was not found.",
+      i = "Say which data frame it is in: {.code hlm(formula, data = my_data)}."
+    ))
+  }
   close <- names(data)[utils::adist(name, names(data), ignore.case = TRUE)[1L, ] <= nchar(name) %/% 3L]
   abort_hlm("data", c(
     "The variable {.var {name}} of the formula is not in the data.",

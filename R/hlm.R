@@ -60,8 +60,9 @@
 #'
 #' @return An object of class `hlm`, a list.
 #' @section Errors: Errors are classed (see [hlm_conditions]): `hlm_error_formula`, `hlm_error_data`, `hlm_error_design`,
-#'   `hlm_error_covariance`, `hlm_error_numerical`. A fit that does not converge, or ends at the boundary (a variance of zero), is no
-#'   error: its status says so.
+#'   `hlm_error_covariance`, `hlm_error_numerical`. A fit that ends at the boundary (a variance of zero) is no error: its status says so. One
+#'   that does not converge gives the warning `hlm_warning_convergence`; predictors that cannot be estimated give the message
+#'   `hlm_message_rank`, which names them.
 #' @source Bates, Maechler, Bolker & Walker (2015) J Stat Softw 67(1) for the model and the criterion. Curran & Bauer (2011)
 #'   Annu Rev Psychol 62:583-619 and Wang & Maxwell (2015) Psychol Methods 20:63-83 for within and between; Giesselmann &
 #'   Schmidt-Catran (2022) Sociol Methods Res 51:1100-1127 for the product of within terms.
@@ -98,9 +99,11 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
   )
   frame <- build_frame(spec, data, inputs, na.action, env, control$means)
   built <- build_design(spec, frame, contrasts, control, env)
+  check_start(control$start, built$design)
   core <- engine_fit(built$design, REML, control)
   extra <- list(weights_name = if (!is.null(inputs$weights)) expr_text(substitute(weights)))
   if (!is.null(inputs$offset)) extra$offset_expr <- substitute(offset)
+  report_fit(core, built$design)
   new_hlm(call, spec, frame, built, core, REML, control, contrasts, extra)
 }
 

@@ -12,7 +12,8 @@
 #' not matter.
 #'
 #' @param x,object A fitted model.
-#' @param tol How close to zero a standard deviation, relative to the residual one, counts as zero.
+#' @param tol How close to zero a standard deviation, relative to the residual one and for a typical value of its predictor, counts as
+#'   zero.
 #' @param ... Passed to methods.
 #' @return `isREML()` and `isSingular()`: `TRUE` or `FALSE`; `ngrps()`: the number of groups of each grouping factor, named.
 #'   The others: see their own pages.
@@ -74,8 +75,17 @@ isREML.hlm <- function(x, ...) isTRUE(x$REML)
 #' @rdname hlm-generics
 #' @export
 isSingular.hlm <- function(x, tol = 1e-4) {
+  if (length(x$core$boundary) > 0L) {
+    return(TRUE)
+  }
+  # per typical value of the column, so that the unit of a predictor does not decide
   map <- theta_map(x$design)
-  any(abs(x$core$theta[map$row == map$col]) < tol)
+  diagonal <- which(map$row == map$col)
+  size <- vapply(diagonal, function(k) {
+    term <- x$design$terms[[map$term[[k]]]]
+    sqrt(mean(design_column(x$design, term$columns[[map$row[[k]]]])^2))
+  }, 0)
+  any(abs(x$core$theta[diagonal]) * size < tol)
 }
 
 #' @rdname hlm-generics

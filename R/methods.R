@@ -61,20 +61,6 @@ term_modes <- function(fit, t) {
   unname(fit$core$b[[fit$design$terms[[t]]$group]])[, term_places(fit, t), drop = FALSE]
 }
 
-# Place of each element of theta: its term and its row and column in that term's Lambda.
-theta_map <- function(design) {
-  pieces <- lapply(seq_along(design$terms), function(t) {
-    q <- length(design$terms[[t]]$columns)
-    place <- if (identical(design$terms[[t]]$structure, "diagonal")) {
-      cbind(seq_len(q), seq_len(q))
-    } else {
-      which(lower.tri(diag(q), diag = TRUE), arr.ind = TRUE)
-    }
-    data.frame(term = rep(t, nrow(place)), row = as.integer(place[, 1L]), col = as.integer(place[, 2L]))
-  })
-  do.call(rbind, pieces)
-}
-
 # Relative Cholesky factor of one term, q x q.
 term_lambda <- function(fit, t, theta = fit$core$theta) {
   map <- theta_map(fit$design)

@@ -50,3 +50,19 @@ test_that("columns as other packages deliver them become plain", {
   expect_identical(plain_column(I(3:4)), 3:4)
   expect_identical(plain_column(factor("a")), factor("a"))
 })
+
+test_that("an outcome of the person, repeated in every row, is an error that says so", {
+  d <- synthetic_sessions()
+  d$final <- d$patient %% 5
+  expect_error(front(final ~ wb(x) + (1 | patient), d), "never varies within a `patient`", class = "hlm_error_data")
+  expect_error(front(final ~ wb(x) + (1 | therapist / patient), d), "patient", class = "hlm_error_data")
+})
+
+test_that("empty cells of text columns are pointed out", {
+  d <- synthetic_sessions()
+  d$ward <- ifelse(d$patient == 3, "", "north")
+  expect_warning(front(y ~ ward + (1 | patient), d), "`ward` has rows with an empty text", class = "hlm_warning_data")
+  d$code <- ifelse(d$patient == 3, " ", paste0("p", d$patient))
+  expect_warning(front(y ~ x + (1 | code), d), "na.strings", class = "hlm_warning_data")
+  expect_no_warning(front(y ~ treatment + (1 | patient), d))
+})

@@ -26,3 +26,36 @@ test_that("the engine's wrappers return the shapes of the contract", {
   expect_equal(dim(pieces$vcov_varpar), c(4, 4))
   expect_length(pieces$jacobian, 4)
 })
+
+test_that("predictors that cannot be estimated are named at once", {
+  d <- synthetic_sessions()
+  d$twice <- 2 * d$x + 1
+  expect_message(fit <- hlm(y ~ x + twice + (1 | patient), d), "`twice`", class = "hlm_message_rank")
+  expect_equal(fit$design$x_names[fit$core$dropped], "twice")
+})
+
+test_that("a fit without an optimum warns, and says what is likely wrong", {
+  d <- synthetic_sessions()
+  d$y <- 2 * d$x + d$patient
+  expect_warning(fit <- hlm(y ~ x + (1 | patient), d), "reproduce the outcome", class = "hlm_warning_convergence")
+  expect_equal(fit$core$status, "failed")
+})
+
+test_that("start must fit theta", {
+  d <- synthetic_sessions()
+  expect_error(hlm(y ~ x + (x | patient), d, start = 1), "3 elements of theta, not 1", class = "hlm_error_design")
+  expect_error(hlm(y ~ x + (1 | patient), d, start = Inf), "finite", class = "hlm_error_design")
+  from_near <- hlm(y ~ x + (1 | patient), d, start = list(theta = 0.3))
+  expect_equal(from_near$core$theta, hlm(y ~ x + (1 | patient), d)$core$theta, tolerance = 1e-5)
+})
+
+test_that("peers: time in raw seconds raises no false alarm and changes nothing but units (lme4)", {
+  d <- synthetic_sessions()
+  plain <- hlm(y ~ session + wb(x) + (session | patient), d)
+  d$session <- 1.6e9 + 604800 * d$session
+  expect_no_warning(raw <- hlm(y ~ session + wb(x) + (session | patient), d))
+  expect_equal(raw$core$status, plain$core$status)
+  expect_lt(raw$core$decrement, 1e-8)
+  expect_equal(fixef(raw)[["session"]] * 604800, fixef(plain)[["session"]], tolerance = 1e-6)
+  expect_equal(sigma(raw), sigma(plain), tolerance = 1e-6)
+})

@@ -35,3 +35,10 @@ test_that("isSingular() looks at every standard deviation", {
   fit$core$theta[[3]] <- 0
   expect_true(isSingular(fit))
 })
+
+test_that("isSingular() does not depend on the unit of a predictor", {
+  skip_if_not_installed("lme4")
+  d <- lme4::sleepstudy
+  d$seconds <- d$Days * 86400
+  expect_false(isSingular(hlm(Reaction ~ seconds + (seconds | Subject), d)))
+})

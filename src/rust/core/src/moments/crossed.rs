@@ -151,10 +151,11 @@ impl CrossedMoments {
         let (core, a, r, core_tail) = (&self.core, &mut self.a[a_at..], &mut self.r[r_at..], &mut self.core_tail);
         // a row's non-zero core columns and their values
         let mut cells: Vec<(usize, f64)> = Vec::new();
-        let log_det = reader.pieces(range, |row_of, values, rows| {
+        let log_det = reader.pieces(range, |at, values| {
+            let rows = at.len;
             let value = |column: usize, row: usize| values[column * rows + row];
             for k in 0..rows {
-                let row = row_of(k);
+                let row = at.row(k);
                 cells.clear();
                 for block in core {
                     let basis_block = &basis.blocks[block.block];

@@ -3,7 +3,7 @@
 use super::basis::Basis;
 use crate::design::Design;
 use crate::linalg::small;
-use crate::residual::Residual;
+use crate::residual::{BlockRows, Residual};
 
 /// Rows of long blocks are taken in pieces of this many, so that rounding grows with the number of pieces, not of rows.
 const PIECE: usize = 256;
@@ -32,7 +32,8 @@ impl<'a> RowReader<'a> {
     /// G += B'B (width × width, row-major, both triangles) over the rows at `positions` of the order; returns log|Var(ε)/σ²| of them.
     pub fn cross_products(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
         let width = self.width();
-        let log_det = self.pieces(positions, |_, block, rows| {
+        let log_det = self.pieces(positions, |at, block| {
+            let rows = at.len;
             for i in 0..width {
                 for j in i..width {
                     gram[i * width + j] += small::dot(&block[i * rows..(i + 1) * rows], &block[j * rows..(j + 1) * rows]);
@@ -43,47 +44,41 @@ impl<'a> RowReader<'a> {
         log_det
     }
 
-    /// Hands the whitened rows at `positions` to `task` in pieces: (row numbers of the data, block with one column of `rows` values after
-    /// another); returns log|Var(ε)/σ²| of them.
-    pub fn pieces(
-        &mut self,
-        positions: std::ops::Range<usize>,
-        mut task: impl FnMut(&mut dyn FnMut(usize) -> usize, &[f64], usize),
-    ) -> f64 {
+    /// Hands the whitened rows at `positions` to `task` in pieces: (rows, block with one column of `rows.len` values after another);
+    /// returns log|Var(ε)/σ²| of them. A residual structure with correlations gets its block whole.
+    pub fn pieces(&mut self, positions: std::ops::Range<usize>, mut task: impl FnMut(BlockRows, &[f64])) -> f64 {
         let mut log_det = 0.0;
         let mut start = positions.start;
+        let longest = if self.residual.is_by_row() { PIECE } else { positions.len() };
         while start < positions.end {
-            let end = (start + PIECE).min(positions.end);
-            let rows = end - start;
-            self.load(start..end);
-            let order = self.row_order;
-            task(&mut |k| order.map_or(start + k, |o| o[start + k] as usize), &self.block[..self.width() * rows], rows);
+            let rows = BlockRows { order: self.row_order, start, len: longest.min(positions.end - start) };
+            self.load(rows);
+            task(rows, &self.block[..self.width() * rows.len]);
             let weights = self.design.weights.map(|_| self.weights.as_slice());
             log_det += self.residual.log_det(rows, weights);
-            start = end;
+            start += rows.len;
         }
         log_det
     }
 
-    fn load(&mut self, positions: std::ops::Range<usize>) {
-        let rows = positions.len();
+    fn load(&mut self, at: BlockRows) {
+        let (start, rows) = (at.start, at.len);
         self.block.resize(self.width() * rows, 0.0);
-        let order = self.row_order.map(|o| &o[positions.clone()]);
+        let order = self.row_order.map(|o| &o[start..start + rows]);
         let columns = self.block.chunks_exact_mut(rows);
         for (out, column) in columns.zip(&self.basis.columns) {
             if column.pool == 0 {
                 out.fill(1.0);
             } else {
-                gather(self.design.columns[column.pool - 1], order, positions.start, out);
+                gather(self.design.columns[column.pool - 1], order, start, out);
                 let inverse = 1.0 / column.scale;
                 out.iter_mut().for_each(|v| *v = (*v - column.location) * inverse);
             }
         }
         let last = &mut self.block[(self.basis.columns.len()) * rows..];
-        gather(self.design.y, order, positions.start, last);
+        gather(self.design.y, order, start, last);
         if let Some(offset) = self.design.offset {
-            let at = |k: usize| order.map_or(positions.start + k, |o| o[k] as usize);
-            last.iter_mut().enumerate().for_each(|(k, v)| *v -= offset[at(k)]);
+            last.iter_mut().enumerate().for_each(|(k, v)| *v -= offset[at.row(k)]);
         }
         let (location, scale) = self.basis.y;
         let inverse = 1.0 / scale;
@@ -91,10 +86,10 @@ impl<'a> RowReader<'a> {
         let width = self.basis.columns.len() + 1;
         if let Some(weights) = self.design.weights {
             self.weights.resize(rows, 0.0);
-            gather(weights, order, positions.start, &mut self.weights);
-            self.residual.whiten(&mut self.block, rows, width, Some(&self.weights));
+            gather(weights, order, start, &mut self.weights);
+            self.residual.whiten(at, &mut self.block, width, Some(&self.weights));
         } else {
-            self.residual.whiten(&mut self.block, rows, width, None);
+            self.residual.whiten(at, &mut self.block, width, None);
         }
     }
 }
