@@ -10,19 +10,18 @@ match_anova_type <- function(type) {
   (number - 1L) %% 3L + 1L
 }
 
-anova_terms <- function(object, type, ddf) {
+anova_terms <- function(object, type, inference) {
   hypotheses <- switch(type, contrasts_type1(object), contrasts_type2(object), contrasts_type3(object))
   heading <- paste(
-    "Type", c("I", "II", "III")[[type]], "Analysis of Variance Table with", ddf_registry()[[ddf]]$label
+    "Type", c("I", "II", "III")[[type]], "Analysis of Variance Table with", inference$label
   )
   structure(
-    term_tests(object, hypotheses, ddf), heading = heading, hypotheses = hypotheses, class = c("anova", "data.frame")
+    term_tests(object, hypotheses, inference), heading = heading, hypotheses = hypotheses, class = c("anova", "data.frame")
   )
 }
 
-term_tests <- function(object, hypotheses, ddf) {
-  one_df <- prepare_ddf(object, ddf)
-  rows <- lapply(hypotheses, function(l) test_joint(object, l, rep(0, nrow(l)), one_df))
+term_tests <- function(object, hypotheses, inference) {
+  rows <- lapply(hypotheses, function(l) test_joint(object, l, rep(0, nrow(l)), inference))
   if (!length(rows)) return(f_row(object, numeric(), integer(), numeric()))
   table <- do.call(rbind, rows)
   row.names(table) <- names(hypotheses)

@@ -31,7 +31,7 @@
 #' @export
 anova.hlm <- function(object, ..., type = 3, ddf = "Satterthwaite", refit = TRUE, model.names = NULL) {
   others <- list(...)
-  if (!length(others)) return(anova_terms(object, match_anova_type(type), match_ddf(ddf)))
+  if (!length(others)) return(anova_terms(object, match_anova_type(type), prepare_inference(object, ddf)))
   models <- c(list(object), others)
   check_comparable(models)
   names <- model.names %||% vapply(as.list(substitute(list(object, ...)))[-1L], deparse1, "")
@@ -193,14 +193,14 @@ drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf 
       i = "A term stays as long as an interaction that contains it is in the model."
     ))
   }
-  if (test == "F") return(drop1_f(object, scope, match_ddf(ddf)))
+  if (test == "F") return(drop1_f(object, scope, prepare_inference(object, ddf)))
   drop1_refit(object, scope, test, k)
 }
 
-drop1_f <- function(object, scope, ddf) {
-  table <- term_tests(object, contrasts_marginal(object)[scope], ddf)
+drop1_f <- function(object, scope, inference) {
+  table <- term_tests(object, contrasts_marginal(object)[scope], inference)
   structure(table, heading = c(
-    paste("Tests for dropping one term, with", ddf_registry()[[ddf]]$label), drop1_model_line(object)
+    paste("Tests for dropping one term, with", inference$label), drop1_model_line(object)
   ), class = c("anova", "data.frame"))
 }
 

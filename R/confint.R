@@ -30,9 +30,7 @@ confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = "Satt
   }
   coefficients <- names(fixef.hlm(object))
   chosen <- if (missing(parm)) seq_along(coefficients) else match_coefficients(parm, coefficients)
-  l <- diag(length(coefficients))[chosen, , drop = FALSE]
-  rownames(l) <- coefficients[chosen]
-  table <- test_rows(object, l, 0, prepare_ddf(object, match_ddf(ddf)), level)
+  table <- test_rows(object, coefficient_contrasts(object)[chosen, , drop = FALSE], 0, prepare_inference(object, ddf), level)
   limits <- as.matrix(table[c("lower", "upper")])
   tails <- c(1 - level, 1 + level) / 2
   colnames(limits) <- paste(format(100 * tails, trim = TRUE, scientific = FALSE, digits = 3), "%")

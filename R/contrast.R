@@ -31,11 +31,11 @@ contest <- function(model, L, ...) UseMethod("contest")
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
                         ddf = "Satterthwaite", ...) {
   check_dots(...)
-  one_df <- prepare_ddf(model, match_ddf(ddf))
+  inference <- prepare_inference(model, ddf)
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
     l <- contrast_matrix(model, l)
     values <- contrast_rhs(rhs, nrow(l))
-    if (joint) test_joint(model, l, values, one_df) else test_rows(model, l, values, one_df, if (confint) level)
+    if (joint) test_joint(model, l, values, inference) else test_rows(model, l, values, inference, if (confint) level)
   })
   if (collect) do.call(rbind, results) else results
 }
@@ -73,10 +73,10 @@ contrast_rhs <- function(rhs, rows) {
 }
 
 # One t test per row of l.
-test_rows <- function(model, l, rhs, one_df, level = NULL) {
-  variance <- rowSums((l %*% model$core$vcov) * l)
+test_rows <- function(model, l, rhs, inference, level = NULL) {
+  variance <- rowSums((l %*% inference$vcov) * l)
   table <- data.frame(
-    Estimate = drop(l %*% fixef.hlm(model)), `Std. Error` = sqrt(variance), df = apply(l, 1L, one_df), check.names = FALSE,
+    Estimate = drop(l %*% fixef.hlm(model)), `Std. Error` = sqrt(variance), df = apply(l, 1L, inference$df), check.names = FALSE,
     row.names = rownames(l)
   )
   table$`t value` <- (table$Estimate - rhs) / table$`Std. Error`
@@ -90,19 +90,23 @@ test_rows <- function(model, l, rhs, one_df, level = NULL) {
 }
 
 # One F test of all rows: split into independent directions by the eigenvectors of L V L'.
-test_joint <- function(model, l, rhs, one_df) {
+test_joint <- function(model, l, rhs, inference) {
   if (nrow(l) == 0L || anyNA(l)) return(f_row(model, NA_real_, NA_real_, NA_real_))
   if (nrow(l) == 1L) {
-    t_test <- test_rows(model, l, rhs, one_df)
+    t_test <- test_rows(model, l, rhs, inference)
     return(f_row(model, t_test$`t value`^2, 1L, t_test$df))
   }
-  spectrum <- eigen(l %*% model$core$vcov %*% t(l), symmetric = TRUE)
+  if (!is.null(inference$joint)) {
+    test <- inference$joint(l, rhs)
+    return(f_row(model, test$f, test$num_df, test$den_df))
+  }
+  spectrum <- eigen(l %*% inference$vcov %*% t(l), symmetric = TRUE)
   rank <- sum(spectrum$values > max(sqrt(.Machine$double.eps) * spectrum$values[[1L]], 0))
   if (rank == 0L) return(f_row(model, NA_real_, NA_real_, NA_real_))
   directions <- crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], l)
   distance <- drop(l %*% fixef.hlm(model)) - rhs
   squares <- drop(crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], distance))^2 / spectrum$values[seq_len(rank)]
-  f_row(model, sum(squares) / rank, rank, combine_ddf(apply(directions, 1L, one_df)))
+  f_row(model, sum(squares) / rank, rank, combine_ddf(apply(directions, 1L, inference$df)))
 }
 
 f_row <- function(model, f, num_df, den_df) {
@@ -114,8 +118,13 @@ f_row <- function(model, f, num_df, den_df) {
 }
 
 # The table of coefficients, with lmerTest's columns.
-coefficient_table <- function(fit, ddf) {
+coefficient_table <- function(fit, inference, level = NULL) {
+  test_rows(fit, coefficient_contrasts(fit), 0, inference, level)
+}
+
+# One row per estimated coefficient.
+coefficient_contrasts <- function(fit) {
   l <- diag(length(kept_columns(fit)))
   rownames(l) <- names(fixef.hlm(fit))
-  as.matrix(test_rows(fit, l, 0, prepare_ddf(fit, ddf)))
+  l
 }

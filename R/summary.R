@@ -15,7 +15,7 @@
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
-#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `formula`, `call`.
+#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `inference` (the method's name in print), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -26,13 +26,13 @@
 #' @export
 summary.hlm <- function(object, ddf = "Satterthwaite", ...) {
   check_dots(...)
-  ddf <- match_ddf(ddf)
+  inference <- prepare_inference(object, ddf)
   likelihood <- logLik.hlm(object)
   table <- c(AIC = stats::AIC(likelihood), BIC = stats::BIC(likelihood), logLik = as.double(likelihood))
   structure(
     list(
-      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = ddf,
-      coefficients = coefficient_table(object, ddf), sections = coefficient_sections(object), vcov = vcov.hlm(object),
+      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = match_ddf(ddf), inference = inference$label,
+      coefficients = as.matrix(coefficient_table(object, inference)), sections = coefficient_sections(object), vcov = name_vcov(object, inference$vcov),
       varcor = VarCorr.hlm(object), sigma = object$core$sigma, icc = icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
       AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object))
@@ -56,7 +56,7 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
   print_rows(x$rows)
   cat("\nFixed effects\n")
   print_effects(x$coefficients, x$sections, digits)
-  cat(" (t tests with ", ddf_registry()[[x$ddf]]$label, ")\n", sep = "")
+  cat(" (t tests with ", x$inference, ")\n", sep = "")
   cat("\nRandom effects\n")
   print_table(varcorr_table(x$varcor, c("Variance", "Std.Dev."), digits))
   cat("\nShare of the unexplained variance (intraclass correlation)\n")

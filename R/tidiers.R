@@ -37,7 +37,7 @@ tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf
                      ddf = "Satterthwaite", scales = c("sdcor", "vcov"), ...) {
   scales <- match.arg(scales)
   makers <- list(
-    fixed = function() tidy_fixed(x, match_ddf(ddf), if (conf.int) conf.level),
+    fixed = function() tidy_fixed(x, prepare_inference(x, ddf), if (conf.int) conf.level),
     ran_pars = function() tidy_ran_pars(x, scales),
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)
@@ -61,10 +61,8 @@ fill_columns <- function(table, names) {
   table[names]
 }
 
-tidy_fixed <- function(x, ddf, level) {
-  l <- diag(length(kept_columns(x)))
-  rownames(l) <- names(fixef.hlm(x))
-  table <- test_rows(x, l, 0, prepare_ddf(x, ddf), level)
+tidy_fixed <- function(x, inference, level) {
+  table <- coefficient_table(x, inference, level)
   tidy <- data.frame(
     effect = "fixed", term = row.names(table), estimate = table$Estimate, std.error = table$`Std. Error`,
     statistic = table$`t value`, df = table$df, p.value = table$`Pr(>|t|)`

@@ -13,7 +13,11 @@
 #' vcov(fit)
 #' @export
 vcov.hlm <- function(object, correlation = FALSE, ...) {
-  names <- object$design$x_names[kept_columns(object)]
-  v <- matrix(as.double(object$core$vcov), length(names), length(names), dimnames = list(names, names))
+  v <- name_vcov(object, object$core$vcov)
   if (correlation) stats::cov2cor(v) else v
+}
+
+name_vcov <- function(object, v) {
+  names <- object$design$x_names[kept_columns(object)]
+  matrix(as.double(v), length(names), length(names), dimnames = list(names, names))
 }

@@ -1,7 +1,7 @@
 test_that("Satterthwaite df are those of the dense reference", {
   fit <- fit_therapy()
   pieces <- dense_satterthwaite(fit$design, TRUE, fit$core$theta)
-  ours <- prepare_ddf(fit, "Satterthwaite")
+  ours <- prepare_inference(fit, "Satterthwaite")$df
   v <- fit$core$vcov
   for (k in seq_along(fixef(fit))) {
     l <- as.double(seq_along(fixef(fit)) == k)
@@ -25,7 +25,7 @@ test_that("combine_ddf() is lmerTest's rule", {
 
 test_that("every registered method gives df to every contrast", {
   for (name in ddf_names()) {
-    df <- prepare_ddf(fit_therapy(), name)
+    df <- prepare_inference(fit_therapy(), name)$df
     expect_gt(df(c(1, rep(0, length(fixef(fit_therapy())) - 1L))), 0)
     expect_equal(match_ddf(toupper(name)), name)
   }
