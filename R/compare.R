@@ -147,10 +147,13 @@ check_nested <- function(small, large, names) {
 }
 
 # A random term of the small model is in the large one when a term there, for the same grouping, spans its columns.
-random_term_in <- function(small, large, t) {
+random_term_in <- function(small, large, t) length(random_term_hosts(small, large, t)) > 0L
+
+# The terms of the large model that can hold it.
+random_term_hosts <- function(small, large, t) {
   term <- small$design$terms[[t]]
   codes <- small$design$groups[[term$group]]$codes
-  any(vapply(large$design$terms, function(other) {
+  which(vapply(large$design$terms, function(other) {
     same_partition(codes, large$design$groups[[other$group]]$codes) &&
       (identical(other$structure, "unstructured") || length(term$columns) == 1L || identical(term$structure, "diagonal")) &&
       contained_in(term_matrix(large, other), term_matrix(small, term))
