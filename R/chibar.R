@@ -68,7 +68,7 @@ simulated_weights <- function(information, blocks, nsim) {
   root <- chol(information)
   draws <- matrix(stats::rnorm(nsim * r), r)
   share <- vapply(seq_len(nsim), function(i) {
-    projected_share(backsolve(root, draws[, i]), crossprod(root, draws[, i]), information, cone, sum(draws[, i]^2))
+    projected_share(drop(backsolve(root, draws[, i])), drop(crossprod(root, draws[, i])), information, cone, sum(draws[, i]^2))
   }, 0)
   none <- mean(share == 0)
   all <- mean(share == 1)

@@ -7,9 +7,9 @@
 #' likelihood first, because restricted likelihoods of models with different fixed effects cannot be compared, and the
 #' heading of the table says so.
 #'
-#' Likelihood ratio tests need the same rows, the same outcome and nested models; otherwise `anova()` stops and says why. A
-#' test of whether a variance is zero is conservative: the true p value is about half the printed one when a single variance
-#' is tested.
+#' Likelihood ratio tests need the same rows, the same outcome and nested models; otherwise `anova()` stops and says why. Where the
+#' models differ in their random effects, `Pr(>Chisq)` is too large, because a variance cannot be negative; two columns are then
+#' added: the mixture of chi-square distributions that holds (`weights`) and its p value (`Pr(>chibar)`). See [ranova()].
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param ... Further fitted models.
@@ -19,7 +19,8 @@
 #'   needs the same fixed effects in all of them.
 #' @param model.names Names of the models for the table.
 #' @return A data frame of class `anova`. One model: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`. Several:
-#'   `npar`, `AIC`, `BIC`, `logLik`, `deviance`, `Chisq`, `Df`, `Pr(>Chisq)`.
+#'   `npar`, `AIC`, `BIC`, `logLik`, `deviance`, `Chisq`, `Df`, `Pr(>Chisq)`, and, where random effects differ, `weights` and
+#'   `Pr(>chibar)` (class `hlm_lrt`).
 #' @section Errors: `hlm_error_data` when the models were not fitted to the same rows and outcome; `hlm_error_design` when they
 #'   are not nested, or when REML fits with different fixed effects would be compared.
 #' @source Kuznetsova, Brockhoff and Christensen (2017), *Journal of Statistical Software* 82(13); Self and Liang (1987),
@@ -33,44 +34,13 @@ anova.hlm <- function(object, ..., type = 3, ddf = "Satterthwaite", refit = TRUE
   others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), prepare_inference(object, ddf)))
   models <- c(list(object), others)
-  check_comparable(models)
   names <- model.names %||% vapply(as.list(substitute(list(object, ...)))[-1L], deparse1, "")
   if (length(names) != length(models)) {
     abort_hlm("data", "{.arg model.names} has {length(names)} name{?s} for {length(models)} models.")
   }
   if (max(nchar(names)) > 40L || anyDuplicated(names)) names <- paste0("model", seq_along(models))
+  check_comparable(models, names)
   anova_models(models, names, refit)
-}
-
-check_comparable <- function(models) {
-  wrong <- !vapply(models, inherits, TRUE, "hlm")
-  if (any(wrong)) {
-    abort_hlm("data", c(
-      "{.fn anova} compares models fitted with {.fn hlm}; {cli::qty(sum(wrong))}argument{?s} {as.character(which(wrong))}
-       {?is/are} of another kind.",
-      i = "Fit all of them with {.fn hlm}."
-    ))
-  }
-  first <- models[[1L]]
-  for (i in seq_along(models)[-1L]) {
-    if (n_rows(models[[i]]) != n_rows(first)) {
-      abort_hlm("data", c(
-        "The models were fitted to different rows: {n_rows(first)} in the first, {n_rows(models[[i]])} in model {i}.",
-        i = "Usually a predictor of one of them has missing values. Fit all models to the rows that are complete in all
-             variables, for instance with {.code subset = complete.cases(x1, x2)}."
-      ))
-    }
-    # The outcome may be the same in other words; values decide, to rounding.
-    if (!isTRUE(all.equal(models[[i]]$design$y, first$design$y, tolerance = 1e-12))) {
-      abort_hlm("data", c(
-        "The models have different outcomes, or were fitted to different rows (first model and model {i}).",
-        i = "Likelihood ratio tests compare models for the same outcome in the same rows."
-      ))
-    }
-    if (!isTRUE(all.equal(design_weights(models[[i]]$design), design_weights(first$design), tolerance = 1e-12))) {
-      abort_hlm("data", "The models have different weights (first model and model {i}).")
-    }
-  }
 }
 
 anova_models <- function(models, names, refit) {
@@ -100,19 +70,43 @@ anova_models <- function(models, names, refit) {
   )
   formulas <- vapply(models, function(model) paste(trimws(deparse(model$formula, 500L)), collapse = " "), "")
   heading <- c("Likelihood ratio tests", note, paste0(names, ": ", formulas), "")
+  # Only where the random effects differ: otherwise the table is lme4's.
+  if (any(diff(vapply(models, function(model) length(model$core$theta), 1L)) != 0L)) return(add_chibar(table, models, heading))
   structure(table, heading = heading, class = c("anova", "data.frame"))
 }
 
+# The mixture for each pair of neighbours that differ in their random effects.
+add_chibar <- function(table, models, heading) {
+  table$weights <- NA_character_
+  table$`Pr(>chibar)` <- NA_real_
+  notes <- stats::setNames(rep(NA_character_, nrow(table)), row.names(table))
+  for (i in seq_along(models)[-1L]) {
+    if (length(models[[i]]$core$theta) == length(models[[i - 1L]]$core$theta)) next
+    test <- chibar_test(models[[i - 1L]], models[[i]], table$Chisq[[i]], isTRUE(models[[i]]$REML))
+    table$weights[[i]] <- test$weights
+    table$`Pr(>chibar)`[[i]] <- test$p
+    notes[[i]] <- test$note
+  }
+  new_lrt_table(table, heading[nzchar(heading)], notes)
+}
+
 check_same_reml <- function(models, reml) {
-  same <- all(vapply(models[-1L], function(model) {
-    spans(model, models[[1L]]) && spans(models[[1L]], model)
-  }, TRUE))
-  if (!all(reml) || !same) {
+  if (!all(reml) || !same_fixed_part(models)) {
     abort_hlm("design", c(
-      "REML fits can be compared only when all are fitted by REML and have the same fixed effects.",
+      "REML fits can be compared only when all are fitted by REML and have the same fixed effects, coded alike.",
       i = "Use {.code refit = TRUE}."
     ))
   }
+}
+
+# The same columns, in any order: the restricted likelihood depends on how the predictors are coded, not only on what they span.
+same_fixed_part <- function(models) {
+  first <- kept_x(models[[1L]])
+  all(vapply(models[-1L], function(model) {
+    x <- kept_x(model)
+    ncol(x) == ncol(first) && setequal(colnames(x), colnames(first)) &&
+      isTRUE(all.equal(unname(x[, colnames(first), drop = FALSE]), unname(first), tolerance = 1e-12, check.attributes = FALSE))
+  }, TRUE))
 }
 
 # Is every column of the smaller model's X a combination of those of the larger one?
@@ -132,17 +126,20 @@ contained_in <- function(space, columns) {
 }
 
 check_nested <- function(small, large, names) {
-  problem <- if (!spans(large, small)) {
-    "the fixed effects of the smaller model are not all in the larger one"
-  } else if (!all(vapply(seq_along(small$design$terms), random_term_in, TRUE, small = small, large = large))) {
-    "the random effects of the smaller model are not all in the larger one"
-  }
+  problem <- nesting_problem(small, large)
   if (!is.null(problem)) {
     abort_hlm("design", c(
       "{.val {names[[1L]]}} is not nested in {.val {names[[2L]]}}: {problem}.",
-      i = "A likelihood ratio test needs nested models; {.fn AIC} and {.fn BIC} compare others (fit them with
-           {.code REML = FALSE})."
+      i = "A likelihood ratio test needs nested models; {.fn compare} sets others side by side by their AIC and BIC."
     ))
+  }
+}
+
+# NULL, or why the first model is no special case of the second.
+nesting_problem <- function(small, large) {
+  if (!spans(large, small)) return("the fixed effects of the smaller model are not all in the larger one")
+  if (!all(vapply(seq_along(small$design$terms), random_term_in, TRUE, small = small, large = large))) {
+    return("the random effects of the smaller model are not all in the larger one")
   }
 }
 
