@@ -11,54 +11,88 @@
 #' nested levels, `icc_cumulative` is the correlation expected between two outcomes of the same group: two sessions of one
 #' patient share the patient and the therapist.
 #'
+#' `icc2`, also called ICC(2) or ICC(k), is the reliability of a group's mean: how well the mean over its rows tells the group apart
+#' from others. It rises with the number of rows. By default the groups have the sizes they have in the data (at two levels their harmonic
+#' mean); `size` asks for others.
+#'
+#' Intervals: `"delta"` from the standard errors of the variances on the logit scale (fast, for many groups); `"boot"` by refitting
+#' simulated outcomes (percentiles); `"exact"` from the F distribution, for a balanced one-way model only (one grouping factor, no
+#' predictors). With few groups prefer `"exact"` or `"boot"`.
+#'
 #' @param fit A fitted model of class `hlm`.
+#' @param conf.int Add confidence limits? They take longer.
+#' @param level Confidence level.
+#' @param method How to compute the limits: `"delta"` (default), `"boot"` or `"exact"`.
+#' @param size For `icc2`: the number of units per group, a vector named by the grouping factors: rows per group for the finest
+#'   factor, groups of the next finer factor for the others (`c(patient = 12, therapist = 8)`).
+#' @param nsim,seed Number of simulated outcomes, and seed, for `"boot"`.
 #' @param x The result.
 #' @param digits Number of decimals of the printed percentages.
 #' @param ... Not used.
 #' @return A data frame of class `hlm_icc` with one row per grouping factor, from the finest to the coarsest, and a last row
-#'   `Residual`: `group`, `variance`, `icc`, `icc_unadjusted`, `icc_cumulative`.
+#'   `Residual`: `group`, `variance`, `icc`, `icc_unadjusted`, `icc_cumulative`, `icc2`; with `conf.int = TRUE` also `icc_lower`, `icc_upper`,
+#'   `icc2_lower`, `icc2_upper` (`NA` where a variance is estimated as zero and `method` is `"delta"`).
+#' @section Errors: `hlm_error_design` when the exact interval does not exist for the model; `hlm_error_data` for a wrong `size` or `level`.
 #' @source Johnson (2014), *Methods in Ecology and Evolution* 5, 944-946; Nakagawa, Johnson and Schielzeth (2017), *Journal of
-#'   the Royal Society Interface* 14, 20170213; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.4.
+#'   the Royal Society Interface* 14, 20170213; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.4; Bliese (2000), in Klein
+#'   and Kozlowski, *Multilevel Theory, Research, and Methods in Organizations*, 349-381; McGraw and Wong (1996), *Psychological Methods* 1,
+#'   30-46, table 7.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(strength ~ 1 + (1 | batch/cask), lme4::Pastes)
 #' icc(fit)
+#' icc(fit, conf.int = TRUE)
 #' @export
 icc <- function(fit, ...) UseMethod("icc")
 
 #' @rdname icc
 #' @export
-icc.hlm <- function(fit, ...) {
-  by_group <- level_variances(fit)
-  residual <- fit$core$sigma^2 * mean(1 / design_weights(fit$design))
-  variance <- c(by_group, residual)
+icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "boot", "exact"), size = NULL, nsim = 500, seed = NULL, ...) {
+  variance <- c(level_variances(fit), residual_variance(fit))
   random <- sum(variance)
+  by_group <- variance[-length(variance)]
   fixed <- stats::var(fixed_predictor(fit) - design_offset(fit$design))
   cumulative <- rep(NA_real_, length(by_group))
   if (levels_are_nested(fit)) cumulative <- rev(cumsum(rev(by_group))) / random
-  structure(
-    data.frame(
-      group = c(group_names(fit), "Residual"), variance = variance, icc = variance / random,
-      icc_unadjusted = variance / (random + fixed), icc_cumulative = c(cumulative, NA_real_), row.names = NULL
-    ),
-    class = c("hlm_icc", "data.frame")
+  shares <- mean_shares(fit, size)
+  table <- data.frame(
+    group = c(group_names(fit), "Residual"), variance = variance, icc = variance / random,
+    icc_unadjusted = variance / (random + fixed), icc_cumulative = c(cumulative, NA_real_), icc2 = c(icc2_value(variance, shares), NA_real_),
+    row.names = NULL
   )
+  if (conf.int) {
+    check_level(level)
+    method <- match.arg(method)
+    limits <- switch(method,
+      delta = icc_delta(fit, variance, shares, level), boot = icc_boot(fit, shares, level, nsim, seed), exact = icc_exact(fit, level)
+    )
+    table <- cbind(table, limits)
+    attr(table, "interval") <- list(method = method, level = level)
+  }
+  class(table) <- c("hlm_icc", "data.frame")
+  table
 }
 
+residual_variance <- function(fit) fit$core$sigma^2 * mean(1 / design_weights(fit$design))
+
 # Average of z' Sigma z over the rows, per grouping factor.
-level_variances <- function(fit) {
-  by_term <- vapply(seq_along(fit$design$terms), function(t) {
-    term <- fit$design$terms[[t]]
-    covariance <- fit$core$sigma^2 * tcrossprod(term_lambda(fit, t))
-    total <- 0
-    for (j in seq_along(term$columns)) {
-      for (k in seq_len(j)) {
-        moment <- mean(design_column(fit$design, term$columns[[j]]) * design_column(fit$design, term$columns[[k]]))
-        total <- total + (if (j == k) 1 else 2) * moment * covariance[j, k]
-      }
-    }
-    total
-  }, 0)
-  vapply(seq_along(fit$design$groups), function(g) sum(by_term[term_group(fit) == g]), 0)
+level_variances <- function(fit, coefficients = level_coefficients(fit)) {
+  map <- theta_map(fit$design)
+  psi <- lapply(seq_along(fit$design$terms), function(t) tcrossprod(term_lambda(fit, t)))
+  entries <- vapply(seq_len(nrow(map)), function(k) psi[[map$term[[k]]]][map$row[[k]], map$col[[k]]], 0)
+  drop(coefficients %*% (fit$core$sigma^2 * entries))
+}
+
+# What each variance and covariance (in the order of theta_map()) adds to the variance of its level: moments of the columns.
+level_coefficients <- function(fit) {
+  map <- theta_map(fit$design)
+  groups <- term_group(fit)
+  coefficients <- matrix(0, length(fit$design$groups), nrow(map))
+  for (k in seq_len(nrow(map))) {
+    columns <- fit$design$terms[[map$term[[k]]]]$columns[c(map$row[[k]], map$col[[k]])]
+    moment <- mean(design_column(fit$design, columns[[1L]]) * design_column(fit$design, columns[[2L]]))
+    coefficients[groups[[map$term[[k]]]], k] <- (if (map$row[[k]] == map$col[[k]]) 1 else 2) * moment
+  }
+  coefficients
 }
 
 # Is each grouping factor nested in the next one?
@@ -75,11 +109,22 @@ levels_are_nested <- function(fit) {
 #' @export
 print.hlm_icc <- function(x, digits = 1L, ...) {
   percent <- function(value) ifelse(is.na(value), "", paste0(formatC(100 * value, format = "f", digits = digits), " %"))
+  span <- function(low, high) ifelse(is.na(low) | is.na(high), "", paste(percent(low), "to", percent(high)))
   levels <- x[x$group != "Residual", , drop = FALSE]
   cat("Share of the variance at each level (intraclass correlation):\n")
   where <- c(paste("between groups of", plain_group(levels$group)), "within (from row to row)")
-  print_table(cbind(Level = where, Share = percent(x$icc), `of total` = percent(x$icc_unadjusted)), right = 2:3)
-  cat("\"of total\" also counts the variance explained by the predictors.\n")
+  table <- cbind(Level = where, Share = percent(x$icc))
+  interval <- attr(x, "interval")
+  if (!is.null(interval)) table <- cbind(table, Interval = span(x$icc_lower, x$icc_upper))
+  table <- cbind(table, `of total` = percent(x$icc_unadjusted), `Group mean` = percent(x$icc2))
+  if (!is.null(interval)) table <- cbind(table, Interval = span(x$icc2_lower, x$icc2_upper))
+  print_table(table, right = seq_len(ncol(table))[-1L])
+  cat("\"of total\" also counts the variance explained by the predictors; \"Group mean\" is the reliability of a group's mean, ICC(2).\n")
+  if (!is.null(interval)) {
+    how <- c(delta = "delta method on the logit scale", boot = "parametric bootstrap", exact = "F distribution")[[interval$method]]
+    cat(format(100 * interval$level), " % confidence limits: ", how, ".\n", sep = "")
+    if (anyNA(levels$icc_lower)) cat("No limits where a variance is estimated as zero; use method = \"boot\".\n")
+  }
   if (nrow(levels) > 1L && !anyNA(levels$icc_cumulative)) {
     for (i in seq_len(nrow(levels))) {
       cat("Expected correlation of two rows of the same ", plain_level(levels$group[[i]]), ": ",
