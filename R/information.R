@@ -96,8 +96,29 @@ theta_tangent <- function(map, theta, scale) {
   list(basis = scale * tangent, zero = zero)
 }
 
+# The same Psi with columns of zeros where Lambda has a zero pivot (semidefinite Cholesky): of the many Lambda on the boundary the one from which
+# the derivatives in Psi can be read off.
+canonical_theta <- function(map, theta) {
+  for (term in unique(map$term[map$row == map$col & theta == 0])) {
+    mine <- which(map$term == term)
+    q <- max(map$row[mine])
+    lambda <- matrix(0, q, q)
+    lambda[cbind(map$row[mine], map$col[mine])] <- theta[mine]
+    psi <- tcrossprod(lambda)
+    size <- pmax(diag(psi), .Machine$double.xmin)
+    lambda[] <- 0
+    for (k in seq_len(q)) {
+      if (psi[k, k] <= 1e-12 * size[[k]]) next
+      lambda[, k] <- ifelse(seq_len(q) < k, 0, psi[, k] / sqrt(psi[k, k]))
+      psi <- psi - tcrossprod(lambda[, k])
+    }
+    theta[mine] <- lambda[cbind(map$row[mine], map$col[mine])]
+  }
+  theta
+}
+
 # Gradient of the log-determinant in the entries of Psi from its derivatives in theta. Inside, J'g is enough; on the boundary J has a
-# kernel, along which the second derivatives show what the first do not.
+# kernel, along which the second derivatives show what the first do not (theta as canonical_theta() has it).
 psi_gradient <- function(map, theta, scale, curvature) {
   jacobian <- psi_jacobian(map, theta / scale)
   gradient <- scale * curvature$gradient

@@ -3,7 +3,8 @@
 #' Exact test of one variance component
 #'
 #' Tests whether a variance is zero by the restricted likelihood ratio. Its distribution under the null hypothesis is simulated from the
-#' spectral decomposition of Crainiceanu and Ruppert (2004), not approximated by a mixture of chi-square distributions, so that it is right for few patients or therapists, too.
+#' spectral decomposition of Crainiceanu and Ruppert (2004), not approximated by a mixture of chi-square distributions, so that it is
+#' right for few patients or therapists, too.
 #'
 #' In a model with one variance component the test is exact (up to the number of draws). With further random effects their
 #' variances are nuisance parameters, and the distribution is that of the model without them (Greven et al. 2008), a good
@@ -115,7 +116,9 @@ rlrt_spectrum <- function(fit, t) {
       value <- c(value, square[[rows[[1L]]]])
       times <- c(times, length(rows) - rank)
     }
-    if (rank) kept[[length(kept) + 1L]] <- list(square = square[[rows[[1L]]]], cross = crossprod(qr.Q(part)[, seq_len(rank), drop = FALSE], cross[rows, , drop = FALSE]))
+    if (!rank) next
+    basis <- qr.Q(part)[, seq_len(rank), drop = FALSE]
+    kept[[length(kept) + 1L]] <- list(square = square[[rows[[1L]]]], cross = crossprod(basis, cross[rows, , drop = FALSE]))
   }
   left <- sum(vapply(kept, function(piece) nrow(piece$cross), 1L))
   if (left > 2000L) {

@@ -8,7 +8,8 @@
 #' @param x A fitted model of class `hlm`.
 #' @param effects Any of `"fixed"`, `"ran_pars"` (standard deviations and correlations), `"ran_vals"` (each group's deviations)
 #'   and `"ran_coefs"` (each group's coefficients).
-#' @param conf.int Add confidence limits (for fixed effects and `"ran_vals"`)?
+#' @param conf.int Add confidence limits (for fixed effects, `"ran_pars"` and `"ran_vals"`)? Those of `"ran_pars"` are [varcomp()]'s, and come
+#'   with their standard errors.
 #' @param conf.level Confidence level.
 #' @param conf.method `"Wald"`.
 #' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
@@ -38,7 +39,7 @@ tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf
   scales <- match.arg(scales)
   makers <- list(
     fixed = function() tidy_fixed(x, prepare_inference(x, ddf), if (conf.int) conf.level),
-    ran_pars = function() tidy_ran_pars(x, scales),
+    ran_pars = function() tidy_ran_pars(x, scales, if (conf.int) conf.level),
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)
   )
@@ -71,16 +72,21 @@ tidy_fixed <- function(x, inference, level) {
   tidy
 }
 
-tidy_ran_pars <- function(x, scales) {
+tidy_ran_pars <- function(x, scales, level = NULL) {
   table <- as.data.frame.VarCorr.hlm(VarCorr.hlm(x), order = "lower.tri")
   prefix <- if (scales == "sdcor") c("sd", "cor") else c("var", "cov")
   var1 <- ifelse(table$grp == "Residual" & is.na(table$var1), "Observation", table$var1)
   single <- is.na(table$var2)
-  data.frame(
+  tidy <- data.frame(
     effect = "ran_pars", group = table$grp,
     term = ifelse(single, paste0(prefix[[1L]], "__", var1), paste0(prefix[[2L]], "__", var1, ".", table$var2)),
     estimate = table[[scales]]
   )
+  if (is.null(level)) return(tidy)
+  key <- function(rows, group) paste(group, rows$var1, rows$var2)
+  errors <- varcomp.hlm(x, scale = if (scales == "sdcor") "sd" else "variance", level = level)
+  errors <- as.data.frame(errors)[match(key(table, table$grp), key(errors, errors$group)), ]
+  cbind(tidy, std.error = errors$std.error, conf.low = errors$lower, conf.high = errors$upper)
 }
 
 tidy_ran_vals <- function(x, level) {

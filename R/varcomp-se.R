@@ -62,9 +62,9 @@ check_level <- function(level) {
 # boundary; `zero`: the variance of either effect is zero; `problem`: why there is no covariance matrix.
 sigma_covariance <- function(fit, information = "observed") {
   design <- fit$design
-  theta <- fit$core$theta
-  s <- fit$core$sigma^2
   map <- theta_map(design)
+  theta <- canonical_theta(map, fit$core$theta)
+  s <- fit$core$sigma^2
   psi <- lapply(seq_along(design$terms), function(t) tcrossprod(term_lambda(fit, t)))
   entries <- vapply(seq_len(nrow(map)), function(k) psi[[map$term[[k]]]][map$row[[k]], map$col[[k]]], 0)
   scale <- effect_scale(design, map, theta)
