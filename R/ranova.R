@@ -35,7 +35,8 @@ ranova <- function(model, ...) UseMethod("ranova")
 #' @export
 ranova.default <- function(model, ...) {
   rlang::check_installed("lmerTest", "for models that were not fitted with hlm().")
-  lmerTest::ranova(model, ...)
+  # It fits again from the call, which must be evaluated where the user is.
+  eval(as.call(list(quote(lmerTest::ranova), model, ...)), parent.frame())
 }
 
 #' @rdname ranova
