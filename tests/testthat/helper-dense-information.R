@@ -25,30 +25,29 @@ dense_information <- function(design, reml, theta, s2) {
 
 dense_information_of <- function(fit) dense_information(fit$design, isTRUE(fit$REML), fit$core$theta, fit$core$sigma^2)
 
-# Each group's own estimate: V holds the residual and the factors `inside` only, r the outcome without everything outside.
-dense_own <- function(fit, g, inside = integer()) {
+# Own estimate of level j of a factor: V holds the residual and the factors `inside` only, r the outcome without everything outside.
+dense_own_level <- function(fit, g, inside, j) {
   setup <- dense_setup(fit$design, isTRUE(fit$REML))
   groups <- vapply(fit$design$terms, function(term) as.integer(term$group), 1L)
   v <- diag(1 / setup$weights, setup$n)
   for (t in which(groups %in% inside)) v <- v + dense_expand(setup, t, tcrossprod(dense_lambda_term(fit$design, setup$map, fit$core$theta, t)))
-  beta <- fit$core$beta[setup$kept]
-  r <- drop(setup$y - setup$x %*% beta)
+  r <- drop(setup$y - setup$x %*% fit$core$beta[setup$kept])
   for (t in which(!groups %in% c(g, inside))) {
     before <- sum(lengths(lapply(fit$design$terms[groups == groups[t] & seq_along(groups) < t], `[[`, "columns")))
     modes <- fit$core$b[[groups[t]]][, before + seq_along(fit$design$terms[[t]]$columns), drop = FALSE]
     r <- r - drop(setup$z[[t]] %*% as.vector(t(modes)))
   }
-  codes <- fit$design$groups[[g]]$codes
+  rows <- which(fit$design$groups[[g]]$codes == j)
   z <- do.call(cbind, lapply(fit$design$terms[groups == g], function(term) {
-    vapply(term$columns, function(i) dense_column(fit$design, i), numeric(setup$n))
+    vapply(term$columns, function(i) dense_column(fit$design, i)[rows], numeric(length(rows)))
   }))
-  lapply(seq_along(fit$design$groups[[g]]$levels), function(j) {
-    rows <- which(codes == j)
-    inverse <- solve(v[rows, rows])
-    m <- solve(crossprod(z[rows, , drop = FALSE], inverse %*% z[rows, , drop = FALSE]))
-    list(estimate = drop(m %*% crossprod(z[rows, , drop = FALSE], inverse %*% r[rows])), variance = fit$core$sigma^2 * diag(m))
-  })
+  inverse <- solve(v[rows, rows])
+  m <- solve(crossprod(z, inverse %*% z))
+  list(estimate = drop(m %*% crossprod(z, inverse %*% r[rows])), variance = fit$core$sigma^2 * diag(m))
 }
+
+# A few levels are enough for a comparison with dense matrices.
+sample_levels <- function(n) unique(round(seq(1, n, length.out = 6L)))
 
 # Synthetic: a model on the boundary, the correlation of intercept and slope estimated at +1 or -1.
 fit_correlation_boundary <- function() {

@@ -36,6 +36,21 @@ test_that("variances can be asked for instead of standard deviations", {
   expect_error(tidy(fit, conf.method = "profile"), class = "hlm_error_data")
 })
 
+test_that("standard errors of the random-effect parameters come with conf.int, from varcomp()", {
+  fit <- fit_therapy()
+  expect_false("std.error" %in% names(tidy(fit, effects = "ran_pars")))
+  table <- tidy(fit, effects = "ran_pars", conf.int = TRUE, conf.level = 0.9)
+  components <- varcomp(fit, scale = "sd", level = 0.9)
+  # broom.mixed's order is column by column, varcomp()'s has correlations last
+  place <- c(1, 3, 2, 4, 5)
+  expect_equal(table$std.error, components$std.error[place])
+  expect_equal(table$conf.low, components$lower[place])
+  variances <- tidy(fit, effects = "ran_pars", conf.int = TRUE, scales = "vcov")
+  expect_equal(variances$conf.high, varcomp(fit)$upper[place])
+  both <- tidy(fit, conf.int = TRUE)
+  expect_false(anyNA(both$std.error))
+})
+
 test_that("glance() is broom.mixed's row", {
   skip_without_lme4()
   skip_if_not_installed("broom.mixed")
