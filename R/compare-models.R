@@ -13,12 +13,11 @@
 #' right number for parameters that concern patients is closer to the number of patients, so that AICc corrects too little there. Tests of variances are
 #' given with the mixture of chi-square distributions that holds for them, as in [ranova()].
 #'
-#' @param ... Fitted models of class `hlm`, or one list of them. Names are used in the table.
+#' @param ... Fitted models of class `hlm`, or one list of them. Names are used in the table. Not used by `print()`.
 #' @param by Criterion for the differences, the weights and the order: `"AIC"` (default), `"AICc"` or `"BIC"`.
 #' @param refit `TRUE` to use maximum likelihood always, `FALSE` to use the fits as they are (REML fits then need the same fixed effects); by
 #'   default what the fixed effects allow.
-#' @param x The result.
-#' @param digits Not used.
+#' @param x The result of `compare()`.
 #' @return A data frame of class `hlm_compare`, best model first: `npar`, `logLik`, `AIC`, `AICc`, `BIC`, `delta`, `weight`. Attribute `tests`: a data
 #'   frame with one row per pair of neighbours in the number of parameters: `smaller`, `larger`, `Chisq`, `Df`, `Pr(>Chisq)`, `weights`,
 #'   `Pr(>chibar)`, `note` (why there is no test).
@@ -126,7 +125,7 @@ fill_test <- function(row, small, large) {
 
 #' @rdname compare
 #' @export
-print.hlm_compare <- function(x, digits = 4L, ...) {
+print.hlm_compare <- function(x, ...) {
   two <- function(value) ifelse(is.na(value), "", formatC(value, format = "f", digits = 2L))
   cat("Models compared by ", attr(x, "by"), " (", count(attr(x, "nobs"), "row"), ")\n", attr(x, "note"), "\n\n", sep = "")
   print_table(cbind(

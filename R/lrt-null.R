@@ -46,6 +46,9 @@ chibar_test <- function(small, large, statistic, reml, nsim = 2000L, seed = 1L) 
   none <- function(note) list(weights = NA_character_, p = NA_real_, note = note)
   psi <- null_covariances(small, large)
   if (is.null(psi)) return(none("the random effects of the smaller model are not in the larger one"))
+  if (identical(small$core$status, "failed") || identical(large$core$status, "failed")) {
+    return(none("a model did not converge"))
+  }
   if (length(small$core$boundary)) {
     return(none(paste(
       "in the smaller model a variance is zero or a correlation is +1 or -1: the mixture holds only when the other variances are",
@@ -62,6 +65,9 @@ chibar_test <- function(small, large, statistic, reml, nsim = 2000L, seed = 1L) 
   if (base < 0) return(none("the smaller model is not a regular point of the larger one"))
   if (!length(blocks)) return(list(weights = chibar_text(base, 1), p = chibar_p(statistic, base, 1), note = NA_character_))
   information <- if (sum(blocks) > 1L) cone_information(large, psi, spaces, reml)
+  if (sum(blocks) > 1L && (is.null(information) || is.null(positive_root(information)))) {
+    return(none("the data cannot tell the tested variances apart, so that the weights of the mixture do not exist"))
+  }
   found <- chibar_weights(information, blocks, nsim, seed)
   list(
     weights = chibar_text(base, found$weights), p = chibar_p(statistic, base, found$weights),
@@ -69,7 +75,8 @@ chibar_test <- function(small, large, statistic, reml, nsim = 2000L, seed = 1L) 
   )
 }
 
-# Information about the entries of the cones at the null hypothesis, everything else profiled out (Schur complement). The core differentiates
+# Information about the entries of the cones at the null hypothesis, everything else profiled out (Schur complement); NULL when nuisance parameters
+# cannot be told apart. The core differentiates
 # in Lambda, which says nothing at Psi = 0; so the information is taken a little inside, at two distances, and extrapolated.
 cone_information <- function(large, psi, spaces, reml) {
   x <- kept_x(large)
@@ -99,7 +106,10 @@ cone_information <- function(large, psi, spaces, reml) {
   information <- crossprod(turn, information %*% turn)
   nuisance <- information[!tested, !tested, drop = FALSE]
   cross <- information[!tested, tested, drop = FALSE]
-  value <- information[tested, tested, drop = FALSE] - crossprod(cross, solve(nuisance, cross))
+  scale <- 1 / sqrt(pmax(diag(nuisance), .Machine$double.xmin))
+  scaled <- nuisance * outer(scale, scale)
+  if (!all(is.finite(information)) || rcond(scaled) < 1e-10) return(NULL)
+  value <- information[tested, tested, drop = FALSE] - crossprod(scale * cross, solve(scaled, scale * cross))
   (value + t(value)) / 2
 }
 

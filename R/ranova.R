@@ -14,7 +14,8 @@
 #' column is `NA` and the note below the table says why. For few patients [rlrt()] is exact.
 #'
 #' A term without an intercept whose only predictor is dropped is removed, unless its columns contain the intercept (all levels of a factor).
-#' ('lmerTest' replaces `(0 + x | g)` by `(1 | g)`, which is not nested in it.)
+#' ('lmerTest' replaces `(0 + x | g)` by `(1 | g)`, which is not nested in it.) When 'lmerTest' is attached after this package, its function of the
+#' same name hides this one: write `wbhlm::ranova(fit)`.
 #'
 #' @param model A fitted model of class `hlm`; others are handed over to 'lmerTest'.
 #' @param reduce.terms Take single predictors out of a random-effect term (`TRUE`, default) or only whole terms?
@@ -144,9 +145,8 @@ spans_intercept <- function(fit, term) {
 
 #' @rdname ranova
 #' @param x The result.
-#' @param digits Significant digits.
 #' @export
-print.hlm_lrt <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
+print.hlm_lrt <- function(x, ...) {
   cat(attr(x, "heading"), "", sep = "\n")
   p <- startsWith(names(x), "Pr(")
   cells <- vapply(seq_along(x), function(j) {

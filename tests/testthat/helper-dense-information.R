@@ -23,6 +23,17 @@ dense_information <- function(design, reml, theta, s2) {
   out
 }
 
+# Without fixed effects Q is V^-1 whatever the method.
+dense_information_none <- function(fit) {
+  setup <- list(
+    design = fit$design, n = length(fit$design$y), weights = rep(1, length(fit$design$y)), map = dense_theta_map(fit$design),
+    z = lapply(fit$design$terms, function(term) dense_z_term(fit$design, term))
+  )
+  q <- solve(dense_v(setup, fit$core$theta)) / fit$core$sigma^2
+  products <- lapply(dense_components(setup), function(v) q %*% v)
+  outer(seq_along(products), seq_along(products), Vectorize(function(i, j) sum(products[[i]] * t(products[[j]])) / 2))
+}
+
 dense_information_of <- function(fit) dense_information(fit$design, isTRUE(fit$REML), fit$core$theta, fit$core$sigma^2)
 
 # Own estimate of level j of a factor: V holds the residual and the factors `inside` only, r the outcome without everything outside.

@@ -59,6 +59,21 @@ test_that("a variance of zero in the smaller model makes the mixture invalid, an
   expect_match(test$note, "variance is zero")
 })
 
+test_that("variances that cannot be told apart, or a failed fit, have no mixture", {
+  d <- therapy_data()
+  full <- hlm(distress ~ 1 + (1 | patient) + (0 + session | patient), d)
+  # the same column twice: the two variances are confounded
+  twin <- full
+  twin$design$terms[[2]]$columns <- 0L
+  empty <- full$design
+  empty$terms <- list()
+  test <- chibar_test(fit_reduced(twin, empty), twin, 1, TRUE)
+  expect_true(is.na(test$p))
+  expect_match(test$note, "cannot tell")
+  full$core$status <- "failed"
+  expect_match(chibar_test(fit_reduced(full, empty), full, 1, TRUE)$note, "did not converge")
+})
+
 test_that("under the null hypothesis the statistic follows the mixture (seeded simulation)", {
   # No random effects in truth; a 2 x 2 covariance matrix and two uncorrelated variances are tested. 20 persons x 4 sessions, uneven times.
   d <- data.frame(g = rep(1:60, each = 4), x = rep(c(0, 1, 2, 4), 60))

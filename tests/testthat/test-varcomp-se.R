@@ -141,3 +141,14 @@ test_that("printing is readable", {
   expect_output(print(varcomp(fit_sleep(), scale = "sd")), "cor\\(\\(Intercept\\), Days\\) +0[.]06555")
   expect_output(print(varcomp(fit_slope_boundary())), "\\[1\\] estimated as zero")
 })
+
+test_that("predictors that were left out and models without predictors change nothing", {
+  skip_if_not_installed("lme4")
+  d <- transform(lme4::sleepstudy, twice = 2 * Days)
+  aliased <- suppressMessages(hlm(Reaction ~ Days + twice + (Days | Subject), d))
+  for (information in c("observed", "expected")) {
+    expect_equal(varcomp(aliased, information = information)$std.error, varcomp(fit_sleep(), information = information)$std.error, tolerance = 1e-6)
+  }
+  none <- hlm(Reaction ~ 0 + (1 | Subject), d)
+  expect_equal(attr(varcomp(none, information = "expected"), "vcov"), solve(dense_information_none(none)), tolerance = 1e-7)
+})
