@@ -3,14 +3,17 @@
 #' Confidence intervals for the fixed effects
 #'
 #' Wald intervals: estimate plus and minus a quantile times the standard error. The quantile comes from the t distribution
-#' with Satterthwaite's degrees of freedom, which is right for few patients or therapists; `ddf = "asymptotic"` takes
+#' with Satterthwaite's degrees of freedom, which is right for few patients or therapists; `ddf = "none"` takes
 #' the normal distribution, as `confint(method = "Wald")` of 'lme4' does.
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param parm Names or positions of the coefficients; all by default.
 #' @param level Confidence level.
 #' @param method `"Wald"`.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param ... Not used.
 #' @return A matrix with one row per coefficient and the lower and upper limit in its columns.
 #' @section Errors: `hlm_error_data` for an unknown coefficient, level or method.
@@ -18,7 +21,7 @@
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' confint(fit)
 #' @export
-confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = "Satterthwaite", ...) {
+confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   check_dots(...)
   if (!is.character(method) || !identical(tolower(method[[1L]]), "wald")) {
     abort_hlm("data", c(
@@ -30,7 +33,8 @@ confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = "Satt
   }
   coefficients <- names(fixef.hlm(object))
   chosen <- if (missing(parm)) seq_along(coefficients) else match_coefficients(parm, coefficients)
-  table <- test_rows(object, coefficient_contrasts(object)[chosen, , drop = FALSE], 0, prepare_inference(object, ddf), level)
+  inference <- resolve_inference(object, ddf, vcov, cluster)
+  table <- test_rows(object, coefficient_contrasts(object)[chosen, , drop = FALSE], 0, inference, level)
   limits <- as.matrix(table[c("lower", "upper")])
   tails <- c(1 - level, 1 + level) / 2
   colnames(limits) <- paste(format(100 * tails, trim = TRUE, scientific = FALSE, digits = 3), "%")

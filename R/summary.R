@@ -10,12 +10,16 @@
 #' `t value`, `Pr(>|t|)`.
 #'
 #' @param object A fitted model of class `hlm`.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param x The result of `summary()`.
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
-#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `inference` (the method's name in print), `formula`, `call`.
+#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
+#'   `ddf`, `inference` (the method's name in print), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -24,9 +28,9 @@
 #' summary(fit)$coefficients
 #' @importFrom rlang %||%
 #' @export
-summary.hlm <- function(object, ddf = "Satterthwaite", ...) {
+summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   check_dots(...)
-  inference <- prepare_inference(object, ddf)
+  inference <- resolve_inference(object, ddf, vcov, cluster)
   likelihood <- logLik.hlm(object)
   table <- c(AIC = stats::AIC(likelihood), BIC = stats::BIC(likelihood), logLik = as.double(likelihood))
   structure(
