@@ -15,6 +15,9 @@ core_condvar <- function(design, reml, theta, threads) .Call(wrap__core_condvar,
 # What Satterthwaite's method needs.
 core_satterthwaite <- function(design, reml, theta, threads) .Call(wrap__core_satterthwaite, design, reml, theta, threads)
 
+# What Kenward & Roger's method needs.
+core_kenward_roger <- function(design, theta, threads) .Call(wrap__core_kenward_roger, design, theta, threads)
+
 # Codes 1..J in order of first appearance; missing values get code 0.
 #
 # `x`: integer (factor codes too), double or character. Two strings are one group when they are the same text, however
