@@ -17,23 +17,30 @@ as_reml <- function(fit) {
   fit
 }
 
-# From the pieces of the core: list(phi, P, Q, info), see kenward_roger_vcov().
+# From the pieces of the core: list(phi, P, Q, info, map), see kenward_roger_vcov(). They belong to the core's own basis of X, where l'beta
+# is (l map)'beta; without `map` to X as it is.
 new_kenward_roger <- function(fit, pieces, refitted = FALSE) {
+  phi <- pieces$phi
+  map <- pieces$map %||% diag(nrow(phi))
   w <- scaled_inverse(pieces$info)
-  phi <- as.matrix(pieces$phi)
-  adjusted <- kenward_roger_vcov(phi, pieces$P, pieces$Q, w)
-  beta <- fixef.hlm(fit)
-  # phi P_i phi = -d phi / d gamma_i
-  slopes <- lapply(pieces$P, function(p) phi %*% p %*% phi)
-  # For one row the F test has scaling 1 and den_df 2 / A2 (put q = 1 into the formulas of kenward_roger_test()).
-  df <- function(l) {
-    gradient <- vapply(slopes, function(s) sum(l * (s %*% l)), 0)
+  state <- list(
+    phi = phi, w = w, adjusted = kenward_roger_vcov(phi, pieces$P, pieces$Q, w),
+    # phi P_i phi = -d phi / d gamma_i
+    slopes = lapply(pieces$P, function(p) phi %*% p %*% phi)
+  )
+  # For one row the F test has scaling 1 and den_df 2 / A2 (put q = 1 into kenward_roger_moments()).
+  state$df <- function(l) {
+    gradient <- vapply(state$slopes, function(s) sum(l * (s %*% l)), 0)
     2 * sum(l * (phi %*% l))^2 / sum(gradient * (w %*% gradient))
   }
-  joint <- function(l, rhs) kenward_roger_test(l, rhs, beta, phi, adjusted, slopes, w, df)
+  beta <- fixef.hlm(fit)
   label <- "Kenward-Roger's method"
   if (refitted) label <- paste(label, "after a refit by REML")
-  new_inference(df, label, adjusted, joint, beta = if (refitted) beta)
+  new_inference(
+    function(l) state$df(drop(l %*% map)), label, map %*% state$adjusted %*% t(map),
+    joint = function(l, rhs) kenward_roger_test(l %*% map, drop(l %*% beta) - rhs, state),
+    beta = if (refitted) beta
+  )
 }
 
 # The covariance of the estimates of gamma from their expected information. Entries of gamma have different units, so the
@@ -64,22 +71,25 @@ kenward_roger_vcov <- function(phi, p, q, w) {
 
 piece_q <- function(q, i, j, r) if (is.function(q)) q(i, j) else q[[(j - 1L) * r + i]]
 
-# The scaled F test of several rows and its degrees of freedom (Kenward & Roger 1997, pp. 987-988).
-kenward_roger_test <- function(l, rhs, beta, phi, adjusted, slopes, w, df) {
-  rows <- independent_rows(l, rhs, sqrt(diag(phi)))
-  l <- l[rows, , drop = FALSE]
+# The scaled F test of several rows and its degrees of freedom (Kenward & Roger 1997, pp. 987-988). `distance`: estimates of the rows
+# minus their values under the null hypothesis.
+kenward_roger_test <- function(l, distance, state) {
+  rows <- independent_rows(l, distance, sqrt(diag(state$phi)))
   q <- length(rows)
-  distance <- drop(l %*% beta) - rhs[rows]
-  f <- sum(distance * solve(l %*% adjusted %*% t(l), distance)) / q
-  theta <- solve(l %*% phi %*% t(l))
-  parts <- lapply(slopes, function(s) theta %*% (l %*% s %*% t(l)))
+  if (q == 0L) return(list(f = NA_real_, num_df = NA_real_, den_df = NA_real_, scaling = 1))
+  l <- l[rows, , drop = FALSE]
+  distance <- distance[rows]
+  f <- sum(distance * solve(l %*% state$adjusted %*% t(l), distance)) / q
+  theta <- solve(l %*% state$phi %*% t(l))
+  parts <- lapply(state$slopes, function(s) theta %*% (l %*% s %*% t(l)))
   traces <- vapply(parts, function(m) sum(diag(m)), 0)
   cross <- vapply(parts, function(a) vapply(parts, function(b) sum(a * t(b)), 0), traces)
-  moments <- kenward_roger_moments(sum(traces * (w %*% traces)), sum(w * cross), q)
+  moments <- kenward_roger_moments(sum(traces * (state$w %*% traces)), sum(state$w * cross), q)
   if (!isTRUE(moments$df > 0)) {
     # The moments of no F distribution: independent parts, each with its own df.
-    spectrum <- eigen(l %*% adjusted %*% t(l), symmetric = TRUE)
-    return(list(f = f, num_df = q, den_df = combine_ddf(apply(crossprod(spectrum$vectors, l), 1L, df)), scaling = 1))
+    spectrum <- eigen(l %*% state$adjusted %*% t(l), symmetric = TRUE)
+    parts <- apply(crossprod(spectrum$vectors, l), 1L, state$df)
+    return(list(f = f, num_df = q, den_df = combine_ddf(parts), scaling = 1))
   }
   # A scaling at or below zero has no meaning; the unscaled statistic is used then, as pbkrtest advises.
   scaling <- if (moments$scaling > 0) moments$scaling else 1
@@ -104,18 +114,26 @@ kenward_roger_moments <- function(a1, a2, q) {
   list(df = df, scaling = if (abs(df - 2) < 0.01) 1 else df * e / (df - 2))
 }
 
-# Rows of l that are not combinations of earlier ones.
-independent_rows <- function(l, rhs, scale) {
+# Rows of l that are not combinations of others; those that are must say the same as the rest.
+independent_rows <- function(l, distance, scale) {
   weighted <- t(l) * scale
-  weighted <- weighted / rep(pmax(sqrt(colSums(weighted^2)), .Machine$double.xmin), each = nrow(weighted))
+  size <- sqrt(colSums(weighted^2))
+  weighted <- weighted / rep(ifelse(size > 0, size, 1), each = nrow(weighted))
   decomposition <- qr(weighted, tol = 1e-7)
   rows <- sort(decomposition$pivot[seq_len(decomposition$rank)])
-  if (length(rows) == nrow(l)) return(rows)
   others <- setdiff(seq_len(nrow(l)), rows)
-  weights <- qr.coef(qr(t(l[rows, , drop = FALSE])), t(l[others, , drop = FALSE]))
-  implied <- drop(crossprod(weights, rhs[rows]))
-  if (any(abs(implied - rhs[others]) > 1e-6 * max(1, abs(rhs)))) {
-    abort_hlm("data", "Rows of {.arg L} are combinations of each other, but their values in {.arg rhs} contradict that.")
+  if (!length(others)) return(rows)
+  distance <- distance / ifelse(size > 0, size, 1)
+  implied <- if (length(rows)) {
+    drop(crossprod(qr.coef(qr(weighted[, rows, drop = FALSE]), weighted[, others, drop = FALSE]), distance[rows]))
+  } else {
+    numeric(length(others))
+  }
+  if (any(abs(implied - distance[others]) > 1e-6 * max(1, abs(distance)))) {
+    abort_hlm("data", c(
+      "Rows of {.arg L} are combinations of each other, but their values in {.arg rhs} contradict that.",
+      i = "Leave out the rows that follow from the others."
+    ))
   }
   rows
 }
