@@ -121,7 +121,8 @@ resolve_inference <- function(fit, ddf = NULL, vcov = NULL, cluster = NULL) {
   if (is.character(vcov)) {
     # The default of the session is meant for model-based tests; robust ones have their own.
     ddf <- if (is.null(ddf)) "Satterthwaite" else match_ddf(ddf)
-    return(robust_inference(fit, match_robust(vcov), cluster, ddf))
+    type <- match_robust(vcov)
+    return(robust_inference(fit, type, cluster, ddf))
   }
   if (!is.null(cluster)) {
     abort_hlm("data", c(

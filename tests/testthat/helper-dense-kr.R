@@ -40,9 +40,3 @@ dense_kr_inference <- function(fit, theta = fit$core$theta) {
   }
   new_kenward_roger(fit, dense_kenward_roger(fit$design, fit$core$theta, fit$core$sigma))
 }
-
-# Largest difference of two fits' adjusted standard errors, relative.
-kenward_roger_difference <- function(a, b) {
-  se <- function(fit) sqrt(diag(ddf_kenward_roger(fit)$vcov))
-  max(abs(se(a) / se(b) - 1))
-}
