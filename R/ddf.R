@@ -32,8 +32,8 @@
 #'
 #' @section Covariance matrices of one's own:
 #' The argument `vcov` of the same functions replaces the covariance matrix of the fixed effects: a matrix (named, or in the order of
-#' `fixef(fit)`), a function of the fit that returns one, or `"CR0"` to `"CR3"` for cluster-robust ones, with `cluster` naming the
-#' clusters. With a matrix or a function the degrees of freedom are those that `ddf` asks for, and F tests of several coefficients are
+#' `fixef(fit)`), a function of the fit that returns one, or `"CR0"` to `"CR3"` for cluster-robust ones, with `cluster` the name of a variable of
+#' the model as text, or one value per row; these have methods for the degrees of freedom of their own. With a matrix or a function the degrees of freedom are those that `ddf` asks for, and F tests of several coefficients are
 #' Wald tests.
 #'
 #' @section The between-within rule:
@@ -116,13 +116,15 @@ find_ddf <- function(wanted, known) {
 prepare_inference <- function(fit, ddf = NULL) ddf_registry()[[match_ddf(ddf)]](fit)
 
 # The inference that the arguments `ddf`, `vcov` and `cluster` of the methods ask for: the one place where a covariance
-# matrix other than the method's own comes in.
+# matrix other than the method's own comes in. Adds `method`, the name of the method for the degrees of freedom.
 resolve_inference <- function(fit, ddf = NULL, vcov = NULL, cluster = NULL) {
   if (is.character(vcov)) {
-    # The default of the session is meant for model-based tests; robust ones have their own.
-    ddf <- if (is.null(ddf)) "Satterthwaite" else match_ddf(ddf)
-    type <- match_robust(vcov)
-    return(robust_inference(fit, type, cluster, ddf))
+    # The default of the session is meant for model-based tests; robust ones have their own. robust_inference() looks at the expression of
+    # `cluster`: it must see the value, not this function's name for it.
+    method <- ddf %||% "Satterthwaite"
+    inference <- do.call(robust_inference, list(fit, vcov, cluster, method))
+    inference$method <- method
+    return(inference)
   }
   if (!is.null(cluster)) {
     abort_hlm("data", c(
@@ -130,6 +132,7 @@ resolve_inference <- function(fit, ddf = NULL, vcov = NULL, cluster = NULL) {
     ))
   }
   inference <- prepare_inference(fit, ddf)
+  inference$method <- match_ddf(ddf)
   if (is.null(vcov)) return(inference)
   inference$vcov <- given_vcov(fit, if (is.function(vcov)) vcov(fit) else vcov)
   inference$label <- paste(inference$label, "and the covariance matrix given")
@@ -137,18 +140,6 @@ resolve_inference <- function(fit, ddf = NULL, vcov = NULL, cluster = NULL) {
   inference["joint"] <- list(NULL)
   inference["beta"] <- list(NULL)
   inference
-}
-
-match_robust <- function(vcov) {
-  types <- paste0("CR", 0:3)
-  found <- match(toupper(vcov[[1L]]), types)
-  if (length(vcov) != 1L || is.na(found)) {
-    abort_hlm("data", c(
-      "{.arg vcov} = {.val {vcov}} is not a known covariance matrix.",
-      i = "Give one of {.val {types}}, a matrix, or a function of the fit."
-    ))
-  }
-  types[[found]]
 }
 
 # A covariance matrix of the estimated coefficients, in their order.

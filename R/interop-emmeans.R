@@ -61,12 +61,12 @@ prediction_terms <- function(fit) {
 #' @rdname hlm-emmeans
 emm_basis.hlm <- function(object, trms, xlev, grid, ddf = NULL, mode = ddf, lmer.df = mode, vcov. = NULL, cluster = NULL,
                           options = NULL, ...) {
-  method <- match_ddf(lmer.df)
-  # With the degrees of freedom given, there is no need to compute any; Kenward-Roger also has its own standard errors.
-  if (!is.null(options$df) && method != "Kenward-Roger") method <- "asymptotic"
   robust <- is.character(vcov.)
-  inference <- resolve_inference(object, if (robust) lmer.df else method, vcov., cluster)
-  if (method == "between-within" && !robust) inference$df <- ddf_between_within(object, "highest")$df
+  method <- if (robust) lmer.df else match_ddf(lmer.df)
+  # With the degrees of freedom given, there is no need to compute any; Kenward-Roger also has its own standard errors.
+  if (!is.null(options$df) && !robust && method != "Kenward-Roger") method <- "asymptotic"
+  inference <- resolve_inference(object, method, vcov., cluster)
+  if (!robust && method == "between-within") inference$df <- ddf_between_within(object, "highest")$df
   dffun <- function(k, dfargs) dfargs$df(as.double(k))
   attr(dffun, "mesg") <- if (robust) inference$label else tolower(method)
   bhat <- rep(NA_real_, length(object$design$x))

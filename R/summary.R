@@ -35,7 +35,7 @@ summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   table <- c(AIC = stats::AIC(likelihood), BIC = stats::BIC(likelihood), logLik = as.double(likelihood))
   structure(
     list(
-      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = match_ddf(ddf), inference = inference$label,
+      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = inference$method, inference = inference$label,
       coefficients = as.matrix(coefficient_table(object, inference)), sections = coefficient_sections(object), vcov = name_vcov(object, inference$vcov),
       varcor = VarCorr.hlm(object), sigma = object$core$sigma, icc = icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,

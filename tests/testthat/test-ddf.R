@@ -126,7 +126,7 @@ test_that("matrices that are none are refused", {
   asymmetric[1, 2] <- asymmetric[1, 2] + 1
   missing <- v
   missing[1, 1] <- NA
-  for (wrong in list(v[-1, -1], unname(v)[-1, -1], v[, -1], asymmetric, missing, -v, 3, list(v), function(f) "no", "HC3", c("CR0", "CR1"))) {
+  for (wrong in list(v[-1, -1], unname(v)[-1, -1], v[, -1], asymmetric, missing, -v, 3, list(v), function(f) "no")) {
     expect_error(summary(fit, vcov = wrong), class = "hlm_error_data")
   }
   expect_error(summary(fit, cluster = "patient"), "CR2", class = "hlm_error_data")
@@ -141,4 +141,14 @@ test_that("a cluster-robust covariance goes through robust_inference()", {
   expect_equal(ours$inference, robust$label)
   # the default of the session is for model-based tests
   withr::with_options(list(wbhlm.ddf = "KR"), expect_equal(coef(summary(fit, vcov = "CR2")), coef(ours)))
+  expect_equal(summary(fit, vcov = "CR2", ddf = "clusters")$ddf, "clusters")
+  expect_error(summary(fit, vcov = "HC3"), class = "hlm_error_data")
+  expect_error(summary(fit, vcov = "CR2", ddf = "KR"), class = "hlm_error_data")
+  # a column that happens to be called like the argument is not taken for it
+  d <- therapy_data()
+  d$cluster <- d$session
+  named <- hlm(distress ~ cluster + (1 | therapist / patient), d)
+  expect_equal(
+    coef(summary(named, vcov = "CR2", cluster = "therapist")), coef(summary(named, vcov = "CR2", cluster = d$therapist[!is.na(d$distress)]))
+  )
 })

@@ -58,7 +58,7 @@ test_that("the method for the degrees of freedom can be chosen in any case", {
   expect_equal(summary(fit, ddf = "SATTERTHWAITE")$coefficients, summary(fit)$coefficients)
   expect_true(all(is.infinite(summary(fit, ddf = "asymptotic")$coefficients[, "df"])))
   expect_equal(unname(summary(fit, ddf = "residual")$coefficients[1, "df"]), nobs(fit) - length(fixef(fit)))
-  expect_error(summary(fit, ddf = "kr"), class = "hlm_error_data")
+  expect_error(summary(fit, ddf = "lme4"), class = "hlm_error_data")
 })
 
 test_that("coef() and vcov() of a summary", {
