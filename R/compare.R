@@ -35,6 +35,9 @@
 anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
   others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
+  if (!is.null(vcov) || !is.null(cluster)) {
+    warn_hlm("arguments", "{.arg vcov} and {.arg cluster} are for tests of one model; likelihood ratio tests do not use them.")
+  }
   models <- c(list(object), others)
   check_comparable(models)
   names <- model.names %||% vapply(as.list(substitute(list(object, ...)))[-1L], deparse1, "")

@@ -33,8 +33,8 @@
 #' @section Covariance matrices of one's own:
 #' The argument `vcov` of the same functions replaces the covariance matrix of the fixed effects: a matrix (named, or in the order of
 #' `fixef(fit)`), a function of the fit that returns one, or `"CR0"` to `"CR3"` for cluster-robust ones, with `cluster` the name of a variable of
-#' the model as text, or one value per row; these have methods for the degrees of freedom of their own. With a matrix or a function the degrees of freedom are those that `ddf` asks for, and F tests of several coefficients are
-#' Wald tests.
+#' the model as text, or one value per row; these have methods for the degrees of freedom of their own. With a matrix or a function
+#' the degrees of freedom are those that `ddf` asks for, and F tests of several coefficients are Wald tests.
 #'
 #' @section The between-within rule:
 #' With groups of `m_1 < m_2 < ...` units from the highest level to the lowest, `m_0 = 1` and `m_(Q+1)` rows, a coefficient of a predictor of

@@ -158,3 +158,27 @@ test_that("an information matrix without full rank has a generalised inverse in 
   expect_equal(info %*% (inverse * outer(units, units)) %*% info, info, tolerance = 1e-8)
   expect_equal(scaled_inverse(diag(c(2, 0))), diag(c(0.5, 0)))
 })
+
+# A made-up state: two coefficients with unit variances, one variance parameter that moves them by k.
+made_state <- function(k) {
+  list(
+    phi = diag(2), adjusted = diag(2), w = matrix(1), slopes = list(diag(k)),
+    df = function(l) 2 * sum(l^2)^2 / sum(l * (diag(k) %*% l))^2
+  )
+}
+
+test_that("moments that no F distribution has fall back on independent parts", {
+  # k = 1, -1: A1 = 0, A2 = 2, and the formula gives 0 df
+  expect_lte(kenward_roger_moments(0, 2, 2)$df, 0)
+  test <- kenward_roger_test(diag(2), c(1, 2), made_state(c(1, -1)))
+  expect_equal(test, list(f = (1 + 4) / 2, num_df = 2L, den_df = 2, scaling = 1))
+})
+
+test_that("a negative scaling is not applied", {
+  # k = s, -s with s^2 = 0.911: 1.77 df and scaling -0.7, which would turn every F negative and every p to 1
+  s <- sqrt(0.911)
+  moments <- kenward_roger_moments(0, 2 * s^2, 2)
+  expect_true(moments$df > 0 && moments$scaling < 0)
+  test <- kenward_roger_test(diag(2), c(1, 2), made_state(c(s, -s)))
+  expect_equal(test, list(f = 2.5, num_df = 2L, den_df = moments$df, scaling = 1))
+})
