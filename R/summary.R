@@ -15,7 +15,8 @@
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
-#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `inference` (the method's name in print), `formula`, `call`.
+#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `inference` (the method's name in
+#'   print), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
