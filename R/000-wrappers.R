@@ -36,3 +36,6 @@ available_cores <- function() .Call(wrap__available_cores)
 # `what`: "error", "panic", "worker panic" (each with format characters in the message), "spin" (runs up to `amount` seconds
 # or until interrupted, and returns the seconds) or "sum" (1 + 2 + ... + `amount` on the pool).
 bridge_probe <- function(what, threads, amount) .Call(wrap__bridge_probe, what, threads, amount)
+
+# The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for.
+core_profile <- function(design, reml, theta, request, control) .Call(wrap__core_profile, design, reml, theta, request, control)

@@ -195,6 +195,20 @@ engine_kenward_roger <- function(design, theta) {
   )
 }
 
+# Curves of the profile likelihood about the optimum at theta. `parameters`: list of list(kind = "sd" | "cor" | "sigma" | "coefficient", term,
+# column, other), places counted from 1. Per parameter list(value, zeta, beta, theta (one row per point), sigma, lower, upper, shortfall).
+engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, points, control) {
+  request <- list(parameters = parameters, zeta_max = zeta_max, cutoffs = as.double(cutoffs), points = as.integer(points))
+  control <- list(max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads))
+  curves <- engine_call(core_profile(design, reml, as.double(theta), request, control))
+  lapply(curves, function(curve) {
+    n <- length(curve$value)
+    curve$beta <- matrix(curve$beta, n, byrow = TRUE)
+    curve$theta <- matrix(curve$theta, n, byrow = TRUE)
+    curve
+  })
+}
+
 engine_group_codes <- function(x) {
   engine_call(group_codes(x))
 }

@@ -13,7 +13,7 @@ use wbhlm_core::objective::Order;
 use wbhlm_core::optimize::Control;
 
 /// Reads the design, prepares it and runs `task` on the pool.
-fn prepared<T: Send>(
+pub fn prepared<T: Send>(
     design: &Robj,
     reml: &Robj,
     threads: usize,
@@ -25,7 +25,7 @@ fn prepared<T: Send>(
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
 
-fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
+pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
     let fields = named(control, "control")?;
     let default = Control::default();
     let tol = match fields.get("tol").and_then(Robj::as_real) {

@@ -32,7 +32,7 @@ pub enum Status {
 pub struct Prepared<'s> {
     /// What is evaluated.
     pub statistics: Statistics,
-    stop: &'s AtomicBool,
+    pub(crate) stop: &'s AtomicBool,
 }
 
 /// A fitted model in the user's units.

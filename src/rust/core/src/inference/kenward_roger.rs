@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::estimates::{self, matrix};
 use crate::linalg::small;
-use crate::objective::profile::{sandwich, Profile};
+use crate::linalg::small::sandwich;
+use crate::objective::profile::Profile;
 use crate::objective::{Order, Pieces};
 use crate::statistics::Statistics;
 
