@@ -73,7 +73,7 @@ test_that("the default comes from the option, and a wrong option is named", {
     expect_identical(anova(fit), anova(fit, ddf = "bw"))
     expect_identical(drop1(fit), drop1(fit, ddf = "bw"))
     expect_identical(contest(fit, c(session = 1)), contest(fit, c(session = 1), ddf = "bw"))
-    expect_identical(confint(fit), confint(fit, ddf = "bw"))
+    expect_identical(confint(fit, method = "Wald"), confint(fit, ddf = "bw"))
     expect_identical(tidy(fit), tidy(fit, ddf = "bw"))
     expect_identical(coef(summary(fit, ddf = "residual"))[, "df"], coef(summary(fit, ddf = "RES"))[, "df"])
   })
@@ -101,7 +101,7 @@ test_that("a covariance matrix may be given, as a matrix or as a function", {
   expect_equal(anova(fit, vcov = v)$`F value`, anova(fit)$`F value` / 2)
   expect_equal(drop1(fit, vcov = v)$`F value`, drop1(fit)$`F value` / 2)
   expect_equal(
-    unname(apply(confint(fit, vcov = v), 1L, diff)), unname(sqrt(2) * apply(confint(fit), 1L, diff))
+    unname(apply(confint(fit, vcov = v), 1L, diff)), unname(sqrt(2) * apply(confint(fit, method = "Wald"), 1L, diff))
   )
   expect_equal(tidy(fit, effects = "fixed", vcov = v)$std.error, unname(coef(given)[, "Std. Error"]))
 })
