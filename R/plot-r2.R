@@ -30,6 +30,7 @@ plot.hlm_r2 <- function(x, ...) {
     ggplot2::geom_col(width = 0.65, colour = "white", linewidth = 0.3) +
     ggplot2::scale_fill_manual(name = NULL, values = stats::setNames(source_colours(table), sources)) +
     ggplot2::scale_y_continuous(labels = function(v) paste0(format(100 * v, trim = TRUE), " %"), expand = c(0, 0)) +
+    ggplot2::scale_x_discrete(labels = function(name) sub("-", "-\n", name, fixed = TRUE)) +
     ggplot2::guides(fill = ggplot2::guide_legend(ncol = 1L)) +
     ggplot2::labs(x = NULL, y = "Share of the variance") + theme_hlm() +
     ggplot2::theme(legend.position = "right", panel.grid.major.x = ggplot2::element_blank())
@@ -60,18 +61,20 @@ bars_nakagawa <- function(x) {
 }
 
 # Predictors in the accent, slopes in blue-green, means in the ink, each lighter from level to level; the residual in grey.
-source_shades <- list(
-  fixed = c(accent, "#DD8F73", "#EBC4B3", "#F5E1D9"), slopes = c("#3F7F93", "#6A9CAC", "#96BAC5", "#BBD7DF"),
-  means = c(ink, "#596A7B", "#8C9BAB", "#B9C3CD"), residual = "#DDDDDD"
-)
+source_shades <- function() {
+  list(
+    fixed = c(accent, "#DD8F73", "#EBC4B3", "#F5E1D9"), slopes = c("#3F7F93", "#6A9CAC", "#96BAC5", "#BBD7DF"),
+    means = c(ink, "#596A7B", "#8C9BAB", "#B9C3CD"), residual = "#DDDDDD"
+  )
+}
 
 source_colours <- function(table) {
   sources <- levels(table$source)
   kind <- table$kind[match(sources, table$source)]
   colours <- character(length(sources))
-  for (name in names(source_shades)) {
+  for (name in names(source_shades())) {
     mine <- rev(which(kind == name))
-    colours[mine] <- rep_len(source_shades[[name]], length(mine))
+    colours[mine] <- rep_len(source_shades()[[name]], length(mine))
   }
   colours
 }
