@@ -76,9 +76,9 @@ random_components <- function(fit, groups) {
       m <- m + added$m
     }
     slopes <- any(vapply(fit$design$terms[term_group(fit) == g], function(term) any(term$columns > 0L), NA))
-    shown <- if (slopes) shown_slopes(v, m)
+    shown <- if (slopes) shown_slopes(v, m) else integer()
     list(
-      v = component_row(paste0("v", shown, rep(g + 1L, length(shown))), pmin(shown, g + 1L), rep("slopes", length(shown)),
+      v = component_row(sprintf("v%d%d", shown, rep(g + 1L, length(shown))), pmin(shown, g + 1L), rep("slopes", length(shown)),
         rep(groups[[g]]$name, length(shown)), v[shown]),
       m = component_row(paste0("m", g + 1L), g + 1L, "means", groups[[g]]$name, m)
     )

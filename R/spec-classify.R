@@ -60,7 +60,8 @@ variable_kind <- function(i, spec, frame, variables, groups) {
       return(list(type = "within", level = "1"))
     }
   }
-  level <- variable_level(variables[[i]], groups)
+  # by name: columns made from the data come last among the variables, wherever they stand in the formula
+  level <- variable_level(variables[[spec$terms$labels[[i]]]], groups)
   list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = level)
 }
 

@@ -59,7 +59,8 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
   cat("\nFixed effects\n")
   print_effects(x$coefficients, x$sections, digits)
   cat(" (t tests with ", x$inference, ")\n", sep = "")
-  if (!is.null(x$contextual)) {
+  # with cx() the differences are coefficients, shown above already
+  if (!is.null(x$contextual) && any(rowSums(x$contextual$L != 0) > 1L)) {
     cat("\n")
     print_contextual(x$contextual, digits)
   }

@@ -47,3 +47,9 @@ test_that("a lag is level 1 and functions of time are time", {
   found <- types(y ~ lagged(x) + log(session) + poly(session, 2) + (1 | patient), time = "session")
   expect_equal(unname(found[2:5]), c("other 1", "time 1", "time 1", "time 1"))
 })
+
+test_that("the order of the terms does not change a level", {
+  found <- types(y ~ within(x) + treatment + therapist + (1 | therapist / patient))
+  expect_equal(found[["treatmentcontrol"]], "other patient:therapist")
+  expect_equal(found[["therapist"]], "other therapist")
+})
