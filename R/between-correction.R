@@ -34,9 +34,10 @@
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `hlm_between_correction`, a list: `coefficients`, a data frame with one row per estimated coefficient (`term`, `type`,
-#'   `uncorrected`, `se.uncorrected`, `estimate`, `std.error`, `se.given` (with the reliability taken as known), `df`, `statistic`, `p.value`, `conf.low`, `conf.high`,
-#'   `affected`: does it involve an uncertain level?); `contextual`, the corrected difference between minus within of each variable; `reliability`, a data frame per
-#'   variable (`variable`, `tau2`, `sigma2`, `sessions` (harmonic mean), `mean`, `lowest`, `highest`); `persons`, the predictions (`person`, one column per
+#'   `uncorrected`, `se.uncorrected`, `estimate`, `std.error`, `se.given` (with the reliability taken as known), `df`, `statistic`,
+#'   `p.value`, `conf.low`, `conf.high`,
+#'   `affected`: does it involve an uncertain level?); `contextual`, the corrected difference between minus within of each variable; `reliability`, a data frame
+#'   per variable (`variable`, `tau2`, `sigma2`, `sessions` (harmonic mean), `mean`, `lowest`, `highest`); `persons`, the predictions (`person`, one column per
 #'   variable); `vcov`, the covariance matrix of the corrected coefficients; `between`, `within`: T and S.
 #' @section Errors: `hlm_error_data` when the model splits no variable, or when persons do not differ in it beyond chance (tau^2 = 0);
 #'   `hlm_error_design` for levels above the person, detrended variables, functions of the parts such as `I(between(x)^2)` and products of more

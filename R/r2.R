@@ -44,7 +44,8 @@
 #' @param digits Number of decimals of the printed percentages.
 #' @param ... Not used.
 #' @return An object of class `hlm_r2`, a list: `method`, `source`, `measures` (data frame: `measure`, `of` (the variance it is a share
-#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `failed` (bootstrap fits without an answer). Method `"rights-sterba"` also has `components` (`component`,
+#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `failed` (bootstrap fits without an answer).
+#'   Method `"rights-sterba"` also has `components` (`component`,
 #'   `level`, `source`, `group`, `variance`, `share` of the total, `share_level` of the variance at its level), `levels` (name and
 #'   variance of each level) and `coefficients` (the variance of each coefficient's contribution by level).
 #' @section Errors: `hlm_error_design` for crossed groups with `"rights-sterba"` or `"snijders-bosker"`; `hlm_error_data` when `baseline`
