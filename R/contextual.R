@@ -98,7 +98,8 @@ contextual_columns <- function(fit, label) {
   between <- names(columns)[kind == "between"]
   if (!length(between)) return(NULL)
   depth <- match(level[kind == "between"], c("", fit$means[[label]]$columns[[between[[1L]]]]$chain), nomatch = 1L)
-  between <- between[order(depth)]
+  # the level of a trend at two times: the first one named
+  between <- between[order(depth)][!duplicated(sort(depth))]
   level <- level[match(between, names(columns))]
   level[level == ""] <- fit$id
   key <- names(which(source_labels(fit$spec$sources) == label))[[1L]]

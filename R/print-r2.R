@@ -87,7 +87,7 @@ print_decomposition <- function(x, digits) {
 # Rights & Sterba (2019, p. 318): the slope of a predictor that is not centred is a blend of its effects within and between.
 print_uncentred <- function(x) {
   shares <- as.matrix(x$coefficients[grep("^level[0-9]+$", names(x$coefficients))])
-  several <- x$coefficients$name[rowSums(shares > 1e-10 * rowSums(shares)) > 1L & x$coefficients$type %in% c("other", "time", "within")]
+  several <- x$coefficients$name[rowSums(shares > 1e-10 * rowSums(shares)) > 1L & !x$coefficients$type %in% c("between", "contextual")]
   if (!length(several)) return(invisible())
   text <- paste0(
     "Not centred, so counted at each level at which ", if (length(several) == 1L) "it varies: " else "they vary: ", show_some(several), "."

@@ -23,7 +23,9 @@
 #' **Levels.** Each predictor is split exactly into its parts by level (deviation from the person's mean, person's mean minus therapist's
 #' mean, ...), so a predictor that is not centred counts at every level at which it varies, as in Rights and Sterba's version
 #' for predictors that are not cluster-mean-centred. Whether a term is centred is read from the formula (`within(x)`), never guessed from
-#' sums: a grand-mean centred predictor is not taken for a person-mean centred one.
+#' sums: a grand-mean centred predictor is not taken for a person-mean centred one. The means of the split are over rows; a person's mean in
+#' which each person counts once (the default `weighting` of [hlm_control()]) therefore has a small part at the therapist's level when
+#' the numbers of sessions differ.
 #'
 #' **Variances** of predictors are taken over the analysed rows with divisor n - 1. Prior `weights` enter through the residual variance only
 #' (mean of sigma^2 / w). An `offset` counts as known: it is subtracted from the outcome and takes no part.

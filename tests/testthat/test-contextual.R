@@ -59,6 +59,14 @@ test_that("lagged variables and functions of a variable", {
   expect_equal(found$Estimate, unname(fixef(fit)[c("alliance_lag1_between", "log_positive_between")]))
 })
 
+test_that("the level of a trend at two times is compared once", {
+  d <- therapy_data()
+  fit <- hlm(distress ~ wb(alliance, detrend = TRUE) + between(alliance, detrend = TRUE, at = 5) + (1 | patient), d, time = session)
+  found <- contextual(fit)
+  expect_equal(nrow(found$effects), 1L)
+  expect_equal(summary(fit)$contextual$effects, found$effects)
+})
+
 test_that("nothing to compare is an error for contextual() and silence for summary()", {
   fit <- hlm(distress ~ within(alliance) + (1 | patient), therapy_data())
   expect_error(contextual(fit), "wb\\(x\\)", class = "hlm_error_data")

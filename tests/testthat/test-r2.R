@@ -32,6 +32,14 @@ test_that("every method has intervals, na.exclude included", {
   }
 })
 
+test_that("a baseline is fitted anew to every sample, too", {
+  fit <- fit_implement_ml()
+  null <- hlm(bai ~ 1 + (1 | id), implement_rows(), REML = FALSE)
+  given <- r2(fit, "reduction", baseline = null, conf.int = TRUE, nsim = 8, seed = 2)$measures
+  own <- r2(fit, "reduction", conf.int = TRUE, nsim = 8, seed = 2)$measures
+  expect_equal(given[c("estimate", "lower", "upper")], own[c("estimate", "lower", "upper")], tolerance = 1e-5)
+})
+
 test_that("arguments that make no sense are refused", {
   fit <- fit_implement_ml()
   expect_error(r2(fit, "mystery"), class = "hlm_error_design")
