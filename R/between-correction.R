@@ -18,7 +18,12 @@
 #' empirical-Bayes prediction given everything observed, m_j, and the within part by x_ij - m_j. In a product of two uncertain parts (a cross-level
 #' interaction `within(x):between(x)`, for one) the posterior covariance of the two levels is added or taken off, since
 #' E\[(x - mu) mu | x\] = (x - m) m - var(mu | x). With equal numbers of sessions, one variable and no other predictors this is Luedtke et al.'s and
-#' Gottfredson's formula: within + (between - within) / lambda. Random slopes keep the observed within part.
+#' Gottfredson's formula: within + (between - within) / lambda. Random slopes keep the observed within part. With a cross-level interaction give
+#' the within effect a random slope: what is not known of the moderator makes slopes differ from person to person, and without it the standard error
+#' of the interaction is somewhat small.
+#'
+#' A person's level is that at the average of the predictors that vary within persons and are not split: with `session` in the model and a
+#' predictor that rises over sessions, the level at the average session.
 #'
 #' **Standard errors** are those of the second fit plus D C D', C the covariance matrix of the estimates of a, T and S (normal theory), D the
 #' derivatives of the coefficients with respect to them at the estimated variances of the second fit. The two parts add up because the second
