@@ -15,6 +15,9 @@ core_condvar <- function(design, reml, theta, threads) .Call(wrap__core_condvar,
 # What Satterthwaite's method needs.
 core_satterthwaite <- function(design, reml, theta, threads) .Call(wrap__core_satterthwaite, design, reml, theta, threads)
 
+# What Kenward & Roger's method needs.
+core_kenward_roger <- function(design, theta, threads) .Call(wrap__core_kenward_roger, design, theta, threads)
+
 # Codes 1..J in order of first appearance; missing values get code 0.
 #
 # `x`: integer (factor codes too), double or character. Two strings are one group when they are the same text, however
@@ -33,3 +36,6 @@ available_cores <- function() .Call(wrap__available_cores)
 # `what`: "error", "panic", "worker panic" (each with format characters in the message), "spin" (runs up to `amount` seconds
 # or until interrupted, and returns the seconds) or "sum" (1 + 2 + ... + `amount` on the pool).
 bridge_probe <- function(what, threads, amount) .Call(wrap__bridge_probe, what, threads, amount)
+
+# The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for.
+core_profile <- function(design, reml, theta, request, control) .Call(wrap__core_profile, design, reml, theta, request, control)

@@ -95,8 +95,12 @@ check_finite <- function(x, label, rows) {
 }
 
 # read.csv() leaves an empty cell of a text column as "", which would silently become a category or a person of its own.
-warn_blank_labels <- function(levels) {
-  blank <- names(levels)[vapply(levels, function(labels) any(!nzchar(trimws(labels))), NA)]
+warn_blank_labels <- function(levels, frame) {
+  for (name in names(frame$atoms)) {
+    # labels of numbers are not made before they are needed
+    if (is.character(frame$raw[[name]]) || is.factor(frame$raw[[name]])) levels[[name]] <- frame$atoms[[name]]$levels
+  }
+  blank <- names(levels)[vapply(levels, has_blank, NA)]
   if (length(blank) == 0L) {
     return(invisible())
   }
@@ -104,6 +108,15 @@ warn_blank_labels <- function(levels) {
     "{.var {blank}} {?has/have} rows with an empty text, which {?counts/count} as a category of {?its/their} own.",
     i = "If empty means missing, read the file with {.code read.csv(file, na.strings = c(\"\", \"NA\"))}."
   ))
+}
+
+# Persons may be many: only labels that start with a blank are looked at closely.
+has_blank <- function(labels) {
+  if (!all(nzchar(labels))) {
+    return(TRUE)
+  }
+  suspect <- labels[startsWith(labels, " ")]
+  length(suspect) > 0L && !all(nzchar(trimws(suspect)))
 }
 
 check_groups <- function(design, n) {

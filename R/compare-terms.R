@@ -21,11 +21,24 @@ anova_terms <- function(object, type, inference) {
 }
 
 term_tests <- function(object, hypotheses, inference) {
-  rows <- lapply(hypotheses, function(l) test_joint(object, l, rep(0, nrow(l)), inference))
+  columns <- columns_by_term(object)
+  rows <- lapply(names(hypotheses), function(term) {
+    l <- hypotheses[[term]]
+    test_joint(object, l, rep(0, nrow(l)), term_inference(inference, columns[[term]]))
+  })
   if (!length(rows)) return(f_row(object, numeric(), integer(), numeric()))
   table <- do.call(rbind, rows)
   row.names(table) <- names(hypotheses)
   table
+}
+
+# Methods that count by level give a term its own degrees of freedom, whatever other coefficients its contrasts touch.
+term_inference <- function(inference, columns) {
+  if (is.null(inference$term_df)) return(inference)
+  df <- inference$term_df(columns)
+  inference$df <- function(l) df
+  inference$joint_df <- function(l) df
+  inference
 }
 
 term_label_names <- function(object) attr(stats::terms(object), "term.labels")

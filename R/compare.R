@@ -2,7 +2,7 @@
 
 #' Test the terms of a model, or compare models
 #'
-#' With one model, `anova()` gives an F test of each term with Satterthwaite's degrees of freedom (types I, II and III, as
+#' With one model, `anova()` gives an F test of each term with Satterthwaite's or other degrees of freedom (types I, II and III, as
 #' 'lmerTest'). With several models it gives likelihood ratio tests; models fitted by REML are refitted by maximum
 #' likelihood first, because restricted likelihoods of models with different fixed effects cannot be compared, and the
 #' heading of the table says so.
@@ -14,7 +14,10 @@
 #' @param object A fitted model of class `hlm`.
 #' @param ... Further fitted models.
 #' @param type Type of the tests of one model: `3` (default), `2` or `1`, also as `"III"`, `"II"`, `"I"`.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster With one model: another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param refit Refit REML models by maximum likelihood before comparing? With `FALSE` REML fits are compared as they are, which
 #'   needs the same fixed effects in all of them.
 #' @param model.names Names of the models for the table.
@@ -30,9 +33,12 @@
 #' anova(full)
 #' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
 #' @export
-anova.hlm <- function(object, ..., type = 3, ddf = "Satterthwaite", refit = TRUE, model.names = NULL) {
+anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
   others <- list(...)
-  if (!length(others)) return(anova_terms(object, match_anova_type(type), prepare_inference(object, ddf)))
+  if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
+  if (!is.null(vcov) || !is.null(cluster)) {
+    warn_hlm("arguments", "{.arg vcov} and {.arg cluster} are for tests of one model; likelihood ratio tests do not use them.")
+  }
   models <- c(list(object), others)
   names <- model.names %||% vapply(as.list(substitute(list(object, ...)))[-1L], deparse1, "")
   if (length(names) != length(models)) {
@@ -165,13 +171,16 @@ same_partition <- function(a, b) {
 #' Tests for dropping one term at a time
 #'
 #' Tests each term that can be left out without breaking the hierarchy of interactions. `"F"` (default) tests it in the
-#' fitted model with Satterthwaite's degrees of freedom and refits nothing; `"Chisq"` refits with and without the term by
+#' fitted model with the degrees of freedom asked for and refits nothing; `"Chisq"` refits with and without the term by
 #' maximum likelihood and compares the likelihoods, as 'lme4' does. The fit itself is not changed.
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param scope Names of the terms to consider; all that can be dropped by default.
 #' @param test `"F"`, `"Chisq"` or `"none"` (AIC only).
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster For `"F"`: another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param k Penalty per parameter in the AIC.
 #' @param ... Not used.
 #' @return A data frame of class `anova`: for `"F"` the columns of [anova.hlm()] for one model, otherwise `npar`, `AIC` and, with
@@ -180,7 +189,7 @@ same_partition <- function(a, b) {
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' drop1(hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy))
 #' @export
-drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = "Satterthwaite", k = 2, ...) {
+drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = NULL, vcov = NULL, cluster = NULL, k = 2, ...) {
   check_dots(...)
   test <- match.arg(test)
   marginal <- stats::drop.scope(stats::terms(object))
@@ -193,7 +202,7 @@ drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf 
       i = "A term stays as long as an interaction that contains it is in the model."
     ))
   }
-  if (test == "F") return(drop1_f(object, scope, prepare_inference(object, ddf)))
+  if (test == "F") return(drop1_f(object, scope, resolve_inference(object, ddf, vcov, cluster)))
   drop1_refit(object, scope, test, k)
 }
 

@@ -13,7 +13,10 @@
 #' @param collect Bind the results of a list `L` into one data frame?
 #' @param confint Add confidence limits to t tests?
 #' @param level Confidence level.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param ... Passed to methods.
 #' @return A data frame. F tests: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`. t tests: `Estimate`,
 #'   `Std. Error`, `df`, `t value`, `lower`, `upper`, `Pr(>|t|)`.
@@ -29,9 +32,9 @@ contest <- function(model, L, ...) UseMethod("contest")
 #' @rdname contest
 #' @export
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
-                        ddf = "Satterthwaite", ...) {
+                        ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   check_dots(...)
-  inference <- prepare_inference(model, ddf)
+  inference <- resolve_inference(model, ddf, vcov, cluster)
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
     l <- contrast_matrix(model, l)
     values <- contrast_rhs(rhs, nrow(l))
@@ -72,12 +75,15 @@ contrast_rhs <- function(rhs, rows) {
   rep_len(rhs, rows)
 }
 
+# What the tests are about: the estimates of the fit, unless the method has its own.
+tested_estimates <- function(model, inference) inference$beta %||% fixef.hlm(model)
+
 # One t test per row of l.
 test_rows <- function(model, l, rhs, inference, level = NULL) {
   variance <- rowSums((l %*% inference$vcov) * l)
   table <- data.frame(
-    Estimate = drop(l %*% fixef.hlm(model)), `Std. Error` = sqrt(variance), df = apply(l, 1L, inference$df), check.names = FALSE,
-    row.names = rownames(l)
+    Estimate = drop(l %*% tested_estimates(model, inference)), `Std. Error` = sqrt(variance),
+    df = apply(l, 1L, inference$df), check.names = FALSE, row.names = rownames(l)
   )
   table$`t value` <- (table$Estimate - rhs) / table$`Std. Error`
   if (!is.null(level)) {
@@ -98,19 +104,21 @@ test_joint <- function(model, l, rhs, inference) {
   }
   if (!is.null(inference$joint)) {
     test <- inference$joint(l, rhs)
-    return(f_row(model, test$f, test$num_df, test$den_df))
+    return(f_row(model, test$f, test$num_df, test$den_df, test$scaling))
   }
   spectrum <- eigen(l %*% inference$vcov %*% t(l), symmetric = TRUE)
   rank <- sum(spectrum$values > max(sqrt(.Machine$double.eps) * spectrum$values[[1L]], 0))
   if (rank == 0L) return(f_row(model, NA_real_, NA_real_, NA_real_))
   directions <- crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], l)
-  distance <- drop(l %*% fixef.hlm(model)) - rhs
+  distance <- drop(l %*% tested_estimates(model, inference)) - rhs
   squares <- drop(crossprod(spectrum$vectors[, seq_len(rank), drop = FALSE], distance))^2 / spectrum$values[seq_len(rank)]
-  f_row(model, sum(squares) / rank, rank, combine_ddf(apply(directions, 1L, inference$df)))
+  den_df <- if (is.null(inference$joint_df)) combine_ddf(apply(directions, 1L, inference$df)) else inference$joint_df(l)
+  f_row(model, sum(squares) / rank, rank, den_df)
 }
 
-f_row <- function(model, f, num_df, den_df) {
-  mean_square <- f * model$core$sigma^2
+# The mean square belongs to the unscaled statistic, as in 'lmerTest'.
+f_row <- function(model, f, num_df, den_df, scaling = 1) {
+  mean_square <- f / (scaling %||% 1) * model$core$sigma^2
   data.frame(
     `Sum Sq` = mean_square * num_df, `Mean Sq` = mean_square, NumDF = num_df, DenDF = den_df, `F value` = f,
     `Pr(>F)` = stats::pf(f, num_df, den_df, lower.tail = FALSE), check.names = FALSE

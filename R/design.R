@@ -28,7 +28,7 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   class(design) <- "hlm_design"
   check_groups(design, length(design$y))
   warn_ids(spec, frame)
-  warn_blank_labels(c(coding$xlevels, lapply(frame$atoms, `[[`, "levels")))
+  warn_blank_labels(coding$xlevels, frame)
   list(
     design = design, blueprint = blueprint, means = made$means,
     coefs = classify_coefs(spec, frame, coding, x)

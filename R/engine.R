@@ -180,6 +180,35 @@ engine_satterthwaite <- function(design, reml, theta) {
   )
 }
 
+# What Kenward & Roger's method needs, for a design fitted by REML: see src/rust/core/src/inference/kenward_roger.rs. P, Q and phi belong to
+# the core's own basis of X: a contrast l of the user's coefficients is `l %*% map` there. `parameters` says which entry of Sigma each of
+# the r variance parameters is (the last one is sigma^2); info is their expected information in the user's units.
+engine_kenward_roger <- function(design, theta) {
+  result <- engine_call(core_kenward_roger(design, as.double(theta), engine_threads(design)))
+  p <- as.integer(round(sqrt(length(result$phi))))
+  r <- length(result$p)
+  square <- function(values) matrix(values, p, p)
+  list(
+    map = square(result$map), phi = square(result$phi), P = lapply(result$p, square), Q = lapply(result$q, square),
+    info = matrix(result$information, r, r),
+    parameters = data.frame(group = used_groups(design)[result$block], row = result$row, col = result$column)
+  )
+}
+
+# Curves of the profile likelihood about the optimum at theta. `parameters`: list of list(kind = "sd" | "cor" | "sigma" | "coefficient", term,
+# column, other), places counted from 1. Per parameter list(value, zeta, beta, theta (one row per point), sigma, lower, upper, shortfall).
+engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, points, control) {
+  request <- list(parameters = parameters, zeta_max = zeta_max, cutoffs = as.double(cutoffs), points = as.integer(points))
+  control <- list(max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads))
+  curves <- engine_call(core_profile(design, reml, as.double(theta), request, control))
+  lapply(curves, function(curve) {
+    n <- length(curve$value)
+    curve$beta <- matrix(curve$beta, n, byrow = TRUE)
+    curve$theta <- matrix(curve$theta, n, byrow = TRUE)
+    curve
+  })
+}
+
 engine_group_codes <- function(x) {
   engine_call(group_codes(x))
 }

@@ -40,10 +40,7 @@ rlrt <- function(fit, term = NULL, nsim = 10000, seed = NULL, ...) {
   }
   t <- rlrt_term(fit, term)
   refitted <- !isTRUE(fit$REML)
-  if (refitted) {
-    fit$REML <- TRUE
-    fit$core <- engine_fit(fit$design, TRUE, fit$control)
-  }
+  fit <- as_reml(fit)
   null <- fit_reduced(fit, without_columns(fit$design, t, 1L))
   statistic <- max(0, null$core$criterion - fit$core$criterion)
   n <- n_rows(fit)

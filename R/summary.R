@@ -10,12 +10,16 @@
 #' `t value`, `Pr(>|t|)`.
 #'
 #' @param object A fitted model of class `hlm`.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param x The result of `summary()`.
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
-#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov`, `ddf`, `inference` (the method's name in print), `formula`, `call`.
+#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
+#'   `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -24,18 +28,19 @@
 #' summary(fit)$coefficients
 #' @importFrom rlang %||%
 #' @export
-summary.hlm <- function(object, ddf = "Satterthwaite", ...) {
+summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   check_dots(...)
-  inference <- prepare_inference(object, ddf)
+  inference <- resolve_inference(object, ddf, vcov, cluster)
   likelihood <- logLik.hlm(object)
   table <- c(AIC = stats::AIC(likelihood), BIC = stats::BIC(likelihood), logLik = as.double(likelihood))
   structure(
     list(
-      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = match_ddf(ddf), inference = inference$label,
+      call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = inference$method, inference = inference$label,
       coefficients = as.matrix(coefficient_table(object, inference)), sections = coefficient_sections(object), vcov = name_vcov(object, inference$vcov),
       varcor = VarCorr.hlm(object), sigma = object$core$sigma, icc = icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
-      AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object))
+      AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object)),
+      contextual = contextual_table(object, inference)
     ),
     class = "summary.hlm"
   )
@@ -57,6 +62,11 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
   cat("\nFixed effects\n")
   print_effects(x$coefficients, x$sections, digits)
   cat(" (t tests with ", x$inference, ")\n", sep = "")
+  # with cx() the differences are coefficients, shown above already
+  if (!is.null(x$contextual) && any(rowSums(x$contextual$L != 0) > 1L)) {
+    cat("\n")
+    print_contextual(x$contextual, digits)
+  }
   cat("\nRandom effects\n")
   print_table(varcorr_table(x$varcor, c("Variance", "Std.Dev."), digits))
   cat("\nShare of the unexplained variance (intraclass correlation)\n")

@@ -12,7 +12,10 @@
 #'   with their standard errors.
 #' @param conf.level Confidence level.
 #' @param conf.method `"Wald"`.
-#' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
+#' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
+#'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
+#' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
+#'   by `cluster`; see [hlm-ddf].
 #' @param scales For `"ran_pars"`: `"sdcor"` (default) or `"vcov"`.
 #' @param data A data frame with the analysed rows to add the columns to.
 #' @param newdata New rows to predict.
@@ -35,10 +38,10 @@ as_tidy <- function(table) {
 
 #' @rdname hlm-tidiers
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
-                     ddf = "Satterthwaite", scales = c("sdcor", "vcov"), ...) {
+                     ddf = NULL, scales = c("sdcor", "vcov"), vcov = NULL, cluster = NULL, ...) {
   scales <- match.arg(scales)
   makers <- list(
-    fixed = function() tidy_fixed(x, prepare_inference(x, ddf), if (conf.int) conf.level),
+    fixed = function() tidy_fixed(x, resolve_inference(x, ddf, vcov, cluster), if (conf.int) conf.level),
     ran_pars = function() tidy_ran_pars(x, scales, if (conf.int) conf.level),
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)

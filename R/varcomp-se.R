@@ -52,12 +52,6 @@ varcomp.hlm <- function(fit, information = c("observed", "expected"), scale = c(
   )
 }
 
-check_level <- function(level) {
-  if (!is.numeric(level) || length(level) != 1L || !isTRUE(level > 0 && level < 1)) {
-    abort_hlm("data", "{.arg level} must be one number between 0 and 1, for instance 0.95.")
-  }
-}
-
 # Entries of Sigma = sigma^2 Psi in the order of theta_map(), and sigma^2; their covariance matrix, given whatever lies on the
 # boundary; `zero`: the variance of either effect is zero; `problem`: why there is no covariance matrix.
 sigma_covariance <- function(fit, information = "observed") {

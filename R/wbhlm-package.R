@@ -8,7 +8,8 @@
 #' `vignette("get-started", package = "wbhlm")` with your own CSV file in mind; `?hlm` for the formula.
 #'
 #' @section Options:
-#' `options(wbhlm.threads = 1)` sets the number of processor threads; see [hlm_threads()].
+#' * `options(wbhlm.threads = 1)` sets the number of processor threads; see [hlm_threads()].
+#' * `options(wbhlm.ddf = "Kenward-Roger")` sets the default method for the degrees of freedom of all tests of fixed effects; see [hlm-ddf].
 #'
 #' @useDynLib wbhlm, .registration = TRUE
 #' @importFrom stats anova coef confint deviance df.residual drop1 extractAIC family fitted formula logLik model.frame
@@ -25,7 +26,11 @@
 #' @rawNamespace S3method(lme4::ngrps, hlm)
 #' @rawNamespace S3method(lme4::refit, hlm)
 #' @rawNamespace S3method(lmerTest::contest, hlm)
+#' @rawNamespace S3method(emmeans::recover_data, hlm)
+#' @rawNamespace S3method(emmeans::emm_basis, hlm)
 #' @rawNamespace S3method(performance::icc, hlm)
+#' @rawNamespace S3method(datawizard::standardize, hlm)
+#' @rawNamespace S3method(performance::r2, hlm)
 #' @rawNamespace S3method(augment, hlm)
 #' @rawNamespace S3method(glance, hlm)
 #' @rawNamespace S3method(tidy, hlm)

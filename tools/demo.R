@@ -11,7 +11,7 @@ number <- function(x, digits = 2) formatC(x, format = "f", digits = digits)
 
 # One sentence from the numbers: direction, size, uncertainty, and what follows from it.
 sentence <- function(fit, term, condition) {
-  limits <- confint(fit)[term, ]
+  limits <- confint(fit, method = "Wald")[term, ]
   estimate <- fixef(fit)[[term]]
   verdict <- if (limits[[1]] > 0 || limits[[2]] < 0) {
     "The interval excludes zero."

@@ -151,3 +151,9 @@ test_that("type III tests of a poly() by factor interaction do not need its vari
   formula <- Reaction ~ poly(Days, 2) * group + (1 | Subject)
   expect_equal(as.matrix(anova(hlm(formula, data))), as.matrix(anova(lmer_tight(formula, data))), tolerance = 2e-3)
 })
+
+test_that("a covariance matrix for several models is not taken silently", {
+  skip_if_not_installed("lme4")
+  small <- hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy)
+  expect_warning(anova(small, fit_sleep(), vcov = vcov(small)), class = "hlm_warning_arguments")
+})

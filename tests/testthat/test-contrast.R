@@ -48,3 +48,26 @@ test_that("a list of contrasts is collected", {
   expect_equal(nrow(out), 2L)
   expect_length(contest(fit, list(c(session = 1), c(female = 1)), collect = FALSE), 2L)
 })
+
+test_that("every method for the degrees of freedom is taken, joint and row by row", {
+  fit <- fit_therapy()
+  l <- rbind(a = c(0, 1, 0, 0, 0, 0), b = c(0, 0, 1, 0, 0, 0))
+  for (name in ddf_names()) {
+    inference <- prepare_inference(fit, name)
+    rows <- contest(fit, l, joint = FALSE, ddf = name)
+    expect_equal(rows$df, apply(l, 1L, inference$df), ignore_attr = TRUE)
+    expect_equal(rows$`Std. Error`, sqrt(diag(l %*% inference$vcov %*% t(l))), ignore_attr = TRUE)
+    expect_equal(contest(fit, l, ddf = name)$NumDF, 2)
+  }
+})
+
+test_that("the mean squares of a scaled F test belong to the unscaled statistic, as in lmerTest", {
+  fit <- fit_therapy()
+  l <- rbind(c(0, 1, 0, 0, 0, 0), c(0, 0, 0, 1, 0, 0), c(0, 0, 0, 0, 1, 0))
+  test <- contest(fit, l, ddf = "KR")
+  distance <- drop(l %*% fixef(fit))
+  unscaled <- sum(distance * solve(l %*% prepare_inference(fit, "KR")$vcov %*% t(l), distance)) / 3
+  expect_equal(test$`Mean Sq`, unscaled * sigma(fit)^2)
+  expect_equal(test$`Sum Sq`, 3 * test$`Mean Sq`)
+  expect_lt(test$`F value`, unscaled)
+})

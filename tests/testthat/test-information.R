@@ -25,6 +25,18 @@ test_that("expected information is tr(Q V_i Q V_j) / 2, REML and ML", {
   }
 })
 
+test_that("expected information is that of the core's Kenward-Roger pieces", {
+  skip_if_not_installed("lme4")
+  for (fit in list(fit_sleep(), fit_pastes(), fit_penicillin())) {
+    pieces <- engine_kenward_roger(fit$design, fit$core$theta)
+    map <- theta_map(fit$design)
+    group <- term_group(fit)[map$term]
+    place <- match(paste(group, map$row, map$col), paste(pieces$parameters$group, pieces$parameters$row, pieces$parameters$col))
+    place <- c(place, nrow(pieces$info))
+    expect_equal(solve(attr(varcomp(fit, information = "expected"), "vcov")), pieces$info[place, place], tolerance = 1e-7)
+  }
+})
+
 test_that("derivatives of Psi in theta are right", {
   map <- theta_map(list(terms = list(list(columns = 1:3, structure = "unstructured"), list(columns = 1:2, structure = "diagonal"))))
   theta <- c(1.1, -0.3, 0.4, 0.8, 0.2, 0.5, 0.7, 1.3)

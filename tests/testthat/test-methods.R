@@ -143,7 +143,7 @@ test_that("printing does no heavy work", {
 test_that("a misspelt argument is reported", {
   fit <- fit_therapy()
   expect_warning(predict(fit, allow_new = TRUE), "allow_new", class = "hlm_warning_arguments")
-  expect_warning(confint(fit, 1, conf.level = 0.9), "conf.level", class = "hlm_warning_arguments")
+  expect_warning(confint(fit, 1, method = "Wald", conf.level = 0.9), "conf.level", class = "hlm_warning_arguments")
   expect_silent(predict(fit))
 })
 

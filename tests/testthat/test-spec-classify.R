@@ -47,3 +47,14 @@ test_that("a lag is level 1 and functions of time are time", {
   found <- types(y ~ lagged(x) + log(session) + poly(session, 2) + (1 | patient), time = "session")
   expect_equal(unname(found[2:5]), c("other 1", "time 1", "time 1", "time 1"))
 })
+
+test_that("a variable of the data is looked up by its name, also after variables made from the data", {
+  data <- synthetic_sessions()
+  data$age <- data$patient^2
+  data$size <- data$therapist^2
+  found <- types(y ~ within(x) + between(x) + age + treatment + size + session + (1 | therapist / patient), data)
+  expect_equal(found[["age"]], "other patient:therapist")
+  expect_equal(found[["treatmentcontrol"]], "other patient:therapist")
+  expect_equal(found[["size"]], "other therapist")
+  expect_match(found[["session"]], " 1$")
+})

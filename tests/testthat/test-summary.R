@@ -58,7 +58,7 @@ test_that("the method for the degrees of freedom can be chosen in any case", {
   expect_equal(summary(fit, ddf = "SATTERTHWAITE")$coefficients, summary(fit)$coefficients)
   expect_true(all(is.infinite(summary(fit, ddf = "asymptotic")$coefficients[, "df"])))
   expect_equal(unname(summary(fit, ddf = "residual")$coefficients[1, "df"]), nobs(fit) - length(fixef(fit)))
-  expect_error(summary(fit, ddf = "kr"), class = "hlm_error_data")
+  expect_error(summary(fit, ddf = "lme4"), class = "hlm_error_data")
 })
 
 test_that("coef() and vcov() of a summary", {
@@ -89,7 +89,7 @@ test_that("interactions of within and between terms are printed under their own 
   sections <- coefficient_sections(fit)
   expect_match(sections$heading[sections$name == "wai_within:wai_between"], "Cross-level")
   lines <- utils::capture.output(print(summary(fit)))
-  rows <- grep("^ +(.Intercept|session|wai)", lines[seq_len(grep("Random effects", lines) - 1L)], value = TRUE)
+  rows <- grep("^ +(.Intercept|session|wai)", lines[seq_len(grep("t tests with", lines)[[1L]] - 1L)], value = TRUE)
   # every coefficient once, numbers aligned to the right
   expect_length(rows, length(fixef(fit)))
   expect_length(unique(nchar(rows)), 1L)

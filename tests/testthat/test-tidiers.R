@@ -22,7 +22,7 @@ test_that("tidy() has broom.mixed's rows, names and values", {
 test_that("confidence limits are those of confint()", {
   fit <- fit_therapy()
   table <- tidy(fit, effects = "fixed", conf.int = TRUE, conf.level = 0.9)
-  expect_equal(unname(cbind(table$conf.low, table$conf.high)), unname(confint(fit, level = 0.9)))
+  expect_equal(unname(cbind(table$conf.low, table$conf.high)), unname(confint(fit, level = 0.9, method = "Wald")))
   values <- tidy(fit, effects = "ran_vals", conf.int = TRUE)
   expect_equal(values$conf.high - values$estimate, stats::qnorm(0.975) * values$std.error)
 })

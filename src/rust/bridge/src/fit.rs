@@ -4,6 +4,7 @@ use crate::condition::guard;
 use crate::convert::{column_major, count, flag, named, numbers, DesignSource};
 use crate::interrupt::run_interruptible;
 use extendr_api::prelude::*;
+use ndarray::Array2;
 use std::sync::atomic::AtomicBool;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Estimates;
@@ -12,7 +13,7 @@ use wbhlm_core::objective::Order;
 use wbhlm_core::optimize::Control;
 
 /// Reads the design, prepares it and runs `task` on the pool.
-fn prepared<T: Send>(
+pub fn prepared<T: Send>(
     design: &Robj,
     reml: &Robj,
     threads: usize,
@@ -24,7 +25,7 @@ fn prepared<T: Send>(
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
 
-fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
+pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
     let fields = named(control, "control")?;
     let default = Control::default();
     let tol = match fields.get("tol").and_then(Robj::as_real) {
@@ -159,6 +160,31 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
     })
 }
 
+/// What Kenward & Roger's method needs.
+#[extendr]
+fn core_kenward_roger(design: Robj, theta: Robj, threads: Robj) -> Robj {
+    guard(|| {
+        let theta = numbers(&theta, "theta")?;
+        let threads = count(Some(&threads), 1, "threads")?;
+        let result = prepared(&design, &Robj::from(true), threads, |p, _| p.kenward_roger(&theta))?;
+        let matrices = |all: &[Array2<f64>]| List::from_values(all.iter().map(column_major));
+        let index = |pick: fn(&(usize, usize, usize)) -> usize| {
+            result.coordinates.iter().map(|c| pick(c) as i32 + 1).collect::<Vec<i32>>()
+        };
+        Ok(list!(
+            map = column_major(&result.map),
+            phi = column_major(&result.phi),
+            p = matrices(&result.p),
+            q = matrices(&result.q),
+            information = column_major(&result.information),
+            block = index(|c| c.0),
+            row = index(|c| c.1),
+            column = index(|c| c.2)
+        )
+        .into())
+    })
+}
+
 extendr_module! {
     mod fit;
     fn core_fit;
@@ -166,4 +192,5 @@ extendr_module! {
     fn core_evaluate;
     fn core_condvar;
     fn core_satterthwaite;
+    fn core_kenward_roger;
 }

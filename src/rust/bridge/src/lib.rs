@@ -16,6 +16,7 @@ mod hashing;
 mod interrupt;
 mod pool;
 mod probe;
+mod profile;
 mod vectors;
 
 use extendr_api::prelude::*;
@@ -26,4 +27,5 @@ extendr_module! {
     use groups;
     use pool;
     use probe;
+    use profile;
 }

@@ -118,8 +118,10 @@ impl Grouping<'_> {
 }
 
 fn finite(values: &[f64], what: &str) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(row) => Err(CoreError::Data { what: format!("{what} is not a finite number in row {}", row + 1) }),
+    // whole blocks without a branch per value, which the compiler turns into vector instructions
+    if values.chunks(1024).all(|block| block.iter().fold(true, |ok, v| ok & v.is_finite())) {
+        return Ok(());
     }
+    let row = values.iter().position(|v| !v.is_finite()).unwrap_or_default();
+    Err(CoreError::Data { what: format!("{what} is not a finite number in row {}", row + 1) })
 }

@@ -2,7 +2,8 @@
 
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
-use crate::objective::profile::{sandwich, Point, Profile};
+use crate::linalg::small::sandwich;
+use crate::objective::profile::{Point, Profile};
 use crate::objective::{Coordinate, Order};
 use crate::optimize::boundary::{gradient_matrix, one_sided_gradients};
 use crate::statistics::Statistics;
@@ -59,7 +60,7 @@ pub fn matrix(rows: usize, columns: usize, values: Vec<f64>) -> Result<Array2<f6
 }
 
 /// What a change of units adds to the criterion: log|X'X| and ν log y².
-fn criterion_shift(statistics: &Statistics, nu: f64) -> f64 {
+pub fn criterion_shift(statistics: &Statistics, nu: f64) -> f64 {
     log_det_x_shift(statistics) * f64::from(u8::from(statistics.reml)) + 2.0 * nu * statistics.basis.y.1.ln()
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::design::Design;
 use crate::error::{CoreError, Result};
 use crate::estimates::{self, Estimates};
+use crate::inference::kenward_roger::{self, KenwardRoger};
 use crate::inference::satterthwaite::{self, Satterthwaite};
 use crate::objective::crossed::CrossedObjective;
 use crate::objective::nested::NestedObjective;
@@ -31,7 +32,7 @@ pub enum Status {
 pub struct Prepared<'s> {
     /// What is evaluated.
     pub statistics: Statistics,
-    stop: &'s AtomicBool,
+    pub(crate) stop: &'s AtomicBool,
 }
 
 /// A fitted model in the user's units.
@@ -156,5 +157,14 @@ impl<'s> Prepared<'s> {
     pub fn satterthwaite(&self, theta: &[f64]) -> Result<Satterthwaite> {
         let inside = self.theta_inside(theta)?;
         self.with_profile(|profile| satterthwaite::at(&self.statistics, profile, theta, &inside))
+    }
+
+    /// What Kenward & Roger's method needs; for statistics of a REML fit.
+    ///
+    /// # Errors
+    /// As [`Prepared::at`].
+    pub fn kenward_roger(&self, theta: &[f64]) -> Result<KenwardRoger> {
+        let inside = self.theta_inside(theta)?;
+        self.with_profile(|profile| kenward_roger::at(&self.statistics, profile, &inside))
     }
 }

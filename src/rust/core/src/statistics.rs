@@ -79,6 +79,19 @@ impl Statistics {
         Ok(Statistics { basis, parameters, reml, n, dropped: Vec::new(), moments })
     }
 
+    /// The same random effects with [X y] replaced by [X y] M, M of (p + 1) × `width`; the last column is the new outcome. What the basis says
+    /// of X no longer holds: the result is for the criterion alone, by maximum likelihood.
+    pub fn with_tail(&self, map: &[f64], width: usize) -> Self {
+        let mut out = self.clone();
+        out.reml = false;
+        out.basis.x.truncate(width - 1);
+        match &mut out.moments {
+            Moments::Nested(m) => m.map_tail(map, width),
+            Moments::Crossed(m) => m.map_tail(map, width),
+        }
+        out
+    }
+
     /// Columns of X that are linear combinations of those before them (lme4's rule: pivoted QR, tolerance 1e-7 on the column).
     fn aliased(&self, design: &Design) -> Vec<usize> {
         let total = match &self.moments {

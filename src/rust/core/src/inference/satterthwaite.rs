@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::estimates::{self, matrix};
+use crate::linalg::small::sandwich;
 use crate::linalg::{dense, small};
-use crate::objective::profile::{sandwich, Profile};
+use crate::objective::profile::Profile;
 use crate::objective::Order;
 use crate::statistics::Statistics;
 

@@ -241,6 +241,12 @@ pub fn triangularize(n: usize, m: usize, matrix: &[f64]) -> Vec<f64> {
     l
 }
 
+/// J'HJ for an m × k Jacobian.
+pub fn sandwich(m: usize, k: usize, jacobian: &[f64], h: &[f64]) -> Vec<f64> {
+    let hj = product(m, m, k, h, jacobian);
+    product(k, m, k, &transpose(m, k, jacobian), &hj)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,6 +124,20 @@ impl Basis {
         map
     }
 
+    /// K⁻¹ of [`Basis::beta_map`].
+    pub fn beta_map_inverse(&self) -> Vec<f64> {
+        let p = self.x.len();
+        let mut map = vec![0.0; p * p];
+        for (j, &column) in self.x.iter().enumerate() {
+            let BasisColumn { location, scale, .. } = self.columns[column];
+            map[j * p + j] = scale;
+            if let Some(i) = self.intercept.filter(|&i| i != j) {
+                map[i * p + j] = location;
+            }
+        }
+        map
+    }
+
     /// Lower-triangular Λ (q × q) of a term in the user's units from Λ in the internal basis, or back (`forward`).
     pub fn map_lambda(&self, block: &Block, term_start: usize, q: usize, lambda: &[f64], forward: bool) -> Vec<f64> {
         let full = block.columns.len();
@@ -165,7 +179,7 @@ fn scaled(pool: usize, spread: &[Spread], centre: bool) -> BasisColumn {
     }
 }
 
-/// Mean and mean squares of a column, two passes (the second about the mean).
+/// Mean and variance of a column, in one pass about its first value: exact enough for a basis, which may stand anywhere near.
 struct Spread {
     mean: f64,
     variance: f64,
@@ -174,9 +188,12 @@ struct Spread {
 impl Spread {
     fn of(column: &[f64], offset: Option<&[f64]>) -> Self {
         let n = column.len() as f64;
-        let value = |i: usize| column[i] - offset.map_or(0.0, |o| o[i]);
-        let mean = blocked(column.len(), value) / n;
-        let variance = blocked(column.len(), |i| (value(i) - mean).powi(2)) / n;
+        let first = column[0] - offset.map_or(0.0, |o| o[0]);
+        let (sum, squares) = match offset {
+            None => blocked(column.len(), |i| column[i] - first),
+            Some(offset) => blocked(column.len(), |i| column[i] - offset[i] - first),
+        };
+        let (mean, variance) = (first + sum / n, (squares / n - (sum / n).powi(2)).max(0.0));
         // rounding dust of a constant column is not a spread
         Spread { mean, variance: if variance.sqrt() <= 1e-14 * mean.abs() { 0.0 } else { variance } }
     }
@@ -196,25 +213,25 @@ fn positive(scale: f64) -> f64 {
     }
 }
 
-fn blocked(n: usize, term: impl Fn(usize) -> f64) -> f64 {
-    let mut total = 0.0;
-    let mut start = 0;
-    while start < n {
+/// Sum and sum of squares, in blocks so that rounding grows with the number of blocks.
+fn blocked(n: usize, term: impl Fn(usize) -> f64) -> (f64, f64) {
+    let mut total = (0.0, 0.0);
+    for start in (0..n).step_by(1024) {
+        let mut lanes = [[0.0; 4]; 2];
         let end = (start + 1024).min(n);
-        let mut lanes = [0.0; 4];
-        let mut i = start;
-        while i + 4 <= end {
-            for (lane, sum) in lanes.iter_mut().enumerate() {
-                *sum += term(i + lane);
+        let mut add = |lane: usize, value: f64| {
+            lanes[0][lane] += value;
+            lanes[1][lane] += value * value;
+        };
+        let whole = start + (end - start) / 4 * 4;
+        for i in (start..whole).step_by(4) {
+            for lane in 0..4 {
+                add(lane, term(i + lane));
             }
-            i += 4;
         }
-        while i < end {
-            lanes[0] += term(i);
-            i += 1;
-        }
-        total += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-        start = end;
+        (whole..end).for_each(|i| add(0, term(i)));
+        let [sum, squares] = lanes.map(|l| (l[0] + l[1]) + (l[2] + l[3]));
+        total = (total.0 + sum, total.1 + squares);
     }
     total
 }

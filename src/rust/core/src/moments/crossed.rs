@@ -6,9 +6,11 @@ use std::collections::HashMap;
 
 use super::basis::Basis;
 use super::hierarchy::counting_sort;
+use super::nested::mapped_row;
 use super::rows::RowReader;
 use crate::design::Design;
 use crate::error::Result;
+use crate::linalg::small;
 use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
 
@@ -186,6 +188,27 @@ impl CrossedMoments {
         });
         total.add(&gram);
         log_det
+    }
+}
+
+impl CrossedMoments {
+    /// Replaces [X y] by [X y] M, M of (p + 1) × width.
+    pub fn map_tail(&mut self, map: &[f64], width: usize) {
+        let tail = self.tail;
+        let mut r = Vec::with_capacity(self.r.len());
+        let mut first = 0;
+        for node in 0..self.nodes {
+            let met = self.start[node + 1] - self.start[node];
+            for line in 0..self.q {
+                let at = first + line * (met + tail);
+                r.extend(mapped_row(&self.r[at..at + met + tail], met, map, width));
+            }
+            first += self.q * (met + tail);
+        }
+        self.r = r;
+        self.core_tail = self.core_tail.chunks_exact(tail).flat_map(|row| mapped_row(row, 0, map, width)).collect();
+        self.total = small::sandwich(tail, width, map, &self.total);
+        self.tail = width;
     }
 }
 

@@ -7,6 +7,8 @@ use super::basis::Basis;
 use super::hierarchy::Hierarchy;
 use super::rows::RowReader;
 use crate::design::Design;
+use crate::linalg::small;
+use crate::linalg::small::sandwich;
 use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
 
@@ -115,6 +117,27 @@ impl NestedMoments {
         }
         NestedMoments { hierarchy, levels, total, log_det_residual: log_det.total()[0], chunks }
     }
+}
+
+impl NestedMoments {
+    /// Replaces [X y] by [X y] M, M of (p + 1) × width.
+    pub fn map_tail(&mut self, map: &[f64], width: usize) {
+        let tail = map.len() / width;
+        for level in &mut self.levels {
+            let kept = level.f - tail;
+            let rows = level.r.chunks_exact(level.f);
+            level.r = rows.flat_map(|row| mapped_row(row, kept, map, width)).collect();
+            level.f = kept + width;
+        }
+        self.total = sandwich(tail, width, map, &self.total);
+    }
+}
+
+/// A row with its first `kept` values as they are and the others times M.
+pub fn mapped_row(row: &[f64], kept: usize, map: &[f64], width: usize) -> Vec<f64> {
+    let mut out = row[..kept].to_vec();
+    out.extend(small::product(1, row.len() - kept, width, &row[kept..], map));
+    out
 }
 
 fn blocks_sizes(blocks: &[&[usize]], outer: &[Vec<usize>]) -> Vec<(usize, usize)> {

@@ -82,6 +82,11 @@ pub trait Objective: Sync {
     /// # Errors
     /// [`crate::error::CoreError::Numerical`] when a factorisation fails.
     fn evaluate(&self, psi: &[Vec<f64>], order: Order) -> Result<Pieces>;
+    /// For every direction w over [X y]: the second derivatives of w'Sw, S = [X y]'V⁻¹[X y], by pairs of coordinates (m × m each).
+    ///
+    /// # Errors
+    /// As [`Objective::evaluate`].
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>>;
     /// Conditional modes b per block (original level × q) in the internal basis.
     ///
     /// # Errors

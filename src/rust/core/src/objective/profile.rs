@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::parameters::Parameters;
 use super::{Objective, Order, Pieces};
 use crate::error::{CoreError, Result};
-use crate::linalg::small;
+use crate::linalg::small::{self, sandwich};
 
 /// Criterion as a function of theta (internal basis).
 #[derive(Clone, Copy)]
@@ -136,10 +136,4 @@ impl Profile<'_> {
         let s = small::product(dim, dim, 1, &inverse, &u);
         (s[0] > 1e-8).then(|| s[1..].iter().map(|v| v / s[0]).collect())
     }
-}
-
-/// J'HJ for an m × k Jacobian.
-pub fn sandwich(m: usize, k: usize, jacobian: &[f64], h: &[f64]) -> Vec<f64> {
-    let hj = small::product(m, m, k, h, jacobian);
-    small::product(k, m, k, &small::transpose(m, k, jacobian), &hj)
 }

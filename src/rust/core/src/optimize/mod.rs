@@ -8,6 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{CoreError, Result};
 use crate::objective::profile::{Point, Profile};
+use crate::objective::Order;
+
+/// A smooth function to be minimised.
+pub trait Surface {
+    /// Value, gradient and Hessian at `theta`, as far as `order` asks.
+    ///
+    /// # Errors
+    /// Those of the objective.
+    fn at(&self, theta: &[f64], order: Order) -> Result<Point>;
+}
+
+impl Surface for Profile<'_> {
+    fn at(&self, theta: &[f64], order: Order) -> Result<Point> {
+        Profile::at(self, theta, order)
+    }
+}
 
 /// Settings of the optimiser.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! Trust-region Newton with the exact Hessian (Moré & Sorensen 1983; Conn, Gould & Toint 2000, §7.3): the eigenvalue decomposition
 //! of the small Hessian gives the exact step also where the curvature is negative, as it is at a zero variance that should grow.
 
-use super::{noise, Control, Optimum};
+use super::{noise, Control, Optimum, Surface};
 use crate::error::{CoreError, Result};
 use crate::linalg::{dense, small};
-use crate::objective::profile::{Point, Profile};
+use crate::objective::profile::Point;
 use crate::objective::Order;
 
 /// With a decrement this small (theta is right to some 1e-6 of a standard error) the last step is not worth an evaluation.
@@ -17,7 +17,7 @@ const PAUSE: f64 = 0.05;
 /// # Errors
 /// Failure of an eigenvalue decomposition; failures of the objective at a trial point shorten the step instead.
 pub fn minimise(
-    profile: &Profile,
+    surface: &dyn Surface,
     mut point: Point,
     control: &Control,
     spent: usize,
@@ -45,7 +45,7 @@ pub fn minimise(
         iterations += 1;
         evaluations += 1;
         // the last step is not followed by another: its Hessian is not needed
-        let candidate = match profile.at(&trial, if done { Order::Gradient } else { Order::Step }) {
+        let candidate = match surface.at(&trial, if done { Order::Gradient } else { Order::Step }) {
             Ok(candidate) => candidate,
             Err(CoreError::Interrupted) => return Err(CoreError::Interrupted),
             Err(_) => {

@@ -8,18 +8,18 @@ use crate::linalg::small;
 use crate::objective::{Coordinate, Order};
 
 impl CrossedObjective<'_> {
-    /// Z'V⁻¹(y - Xβ) per level: eliminated nodes, then the core.
-    pub(super) fn scores(&self, sweep: &Sweep) -> (Vec<f64>, Vec<f64>) {
+    /// Z'V⁻¹[X y]w per level: eliminated nodes, then the core.
+    pub(super) fn scores(&self, sweep: &Sweep, w: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (q, tail) = (self.m.q, self.m.tail);
         let mut nodes = vec![0.0; self.m.nodes * q];
         let mut projected = vec![0.0; q * tail];
         for node in 0..self.m.nodes {
             self.projected(sweep, node, &mut projected);
             for i in 0..q {
-                nodes[node * q + i] = small::dot(&projected[i * tail..(i + 1) * tail], &sweep.root.w);
+                nodes[node * q + i] = small::dot(&projected[i * tail..(i + 1) * tail], w);
             }
         }
-        let core = (0..self.m.size).map(|i| (0..tail).map(|t| sweep.b_core[(i, t)] * sweep.root.w[t]).sum()).collect();
+        let core = (0..self.m.size).map(|i| (0..tail).map(|t| sweep.b_core[(i, t)] * w[t]).sum()).collect();
         (nodes, core)
     }
 
@@ -37,8 +37,9 @@ impl CrossedObjective<'_> {
         (nodes, core)
     }
 
-    /// Z'PZ s for s over (nodes, core): the elimination with Zs in the place of y.
-    fn project(&self, sweep: &Sweep, psi: &[Vec<f64>], s: &(Vec<f64>, Vec<f64>)) -> (Vec<f64>, Vec<f64>) {
+    /// Z'PZ s for s over (nodes, core): the elimination with Zs in the place of y. With `given` true Z'V⁻¹Z s, the fixed effects taken as
+    /// known.
+    fn project(&self, sweep: &Sweep, psi: &[Vec<f64>], s: &(Vec<f64>, Vec<f64>), given: bool) -> (Vec<f64>, Vec<f64>) {
         let m = self.m;
         let (q, tail, p) = (m.q, m.tail, self.p);
         let mut core = Mat::<f64>::zeros(m.size, 1);
@@ -76,7 +77,7 @@ impl CrossedObjective<'_> {
         for (t, f) in fixed.iter_mut().enumerate() {
             *f -= (0..m.size).map(|i| sweep.s_tail[(i, t)] * u[(i, 0)]).sum::<f64>();
         }
-        let gamma = small::product(p, p, 1, &sweep.root.xx_inverse, &fixed);
+        let gamma = if given { vec![0.0; p] } else { small::product(p, p, 1, &sweep.root.xx_inverse, &fixed) };
         // fitted core effects of the column Zs
         let fitted: Vec<f64> = (0..m.size).map(|i| u[(i, 0)] - (0..p).map(|t| sweep.u[(i, t)] * gamma[t]).sum::<f64>()).collect();
         let au = sweep.schur.times_a(u.as_ref());
@@ -102,12 +103,17 @@ impl CrossedObjective<'_> {
 
     /// ∂²r²/∂Ψ_k∂Ψ_l = 2 (E_k v)' Z'PZ (E_l v).
     pub(super) fn r2_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>]) -> Vec<f64> {
+        self.quadratic_hessian(sweep, psi, &sweep.root.w, false)
+    }
+
+    /// The same for w'Sw with another w, which does not follow the fixed effects when `given` is true.
+    pub(super) fn quadratic_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>], w: &[f64], given: bool) -> Vec<f64> {
         let m = self.coordinates.len();
-        let scores = self.scores(sweep);
+        let scores = self.scores(sweep, w);
         let directions: Vec<_> = self.coordinates.iter().map(|c| self.direction(c, &scores)).collect();
         let mut hessian = vec![0.0; m * m];
         for (k, direction) in directions.iter().enumerate() {
-            let image = self.project(sweep, psi, direction);
+            let image = self.project(sweep, psi, direction, given);
             for (l, other) in directions.iter().enumerate() {
                 hessian[k * m + l] = 2.0 * (small::dot(&other.0, &image.0) + small::dot(&other.1, &image.1));
             }

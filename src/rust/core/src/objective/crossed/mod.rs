@@ -179,9 +179,14 @@ impl Objective for CrossedObjective<'_> {
         Ok(pieces)
     }
 
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+        let sweep = self.sweep(psi, Order::Gradient)?;
+        Ok(directions.iter().map(|w| self.quadratic_hessian(&sweep, psi, w, true)).collect())
+    }
+
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
         let sweep = self.sweep(psi, Order::Value)?;
-        let scores = self.scores(&sweep);
+        let scores = self.scores(&sweep, &sweep.root.w);
         let (q, own) = (self.m.q, &psi[self.m.block]);
         let mut out = vec![Vec::new(); self.m.core.len() + 1];
         out[self.m.block] = scores.0.chunks_exact(q).flat_map(|v| small::product(q, q, 1, own, v)).collect();

@@ -133,17 +133,26 @@ impl<'m> NestedObjective<'m> {
     }
 
     fn hessians(&self, psi: &[Vec<f64>], root: &Root, up: &Up) -> (Vec<f64>, Vec<f64>) {
-        let (top, m) = (self.levels() - 1, self.coordinates.len());
-        let adjoint = root.adjoint(self.reml);
+        self.sweep_down(psi, &root.adjoint(self.reml), &root.w);
+        self.collect(root.curvature(&up.tangents, self.reml))
+    }
+
+    /// The sweep down, from an adjoint of S and a direction w.
+    fn sweep_down(&self, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64]) {
+        let top = self.levels() - 1;
         self.for_chunks(|chunk, work| {
             let nodes = self.moments.chunks[chunk][top].clone();
             if top == 0 {
-                self.down_leaves(nodes, &adjoint, &root.w, chunk, work);
+                self.down_leaves(nodes, adjoint, w, chunk, work);
             } else {
-                nodes.for_each(|node| self.down(top, node, psi, &adjoint, &root.w, chunk, work));
+                nodes.for_each(|node| self.down(top, node, psi, adjoint, w, chunk, work));
             }
         });
-        let (mut log_det, mut r2) = root.curvature(&up.tangents, self.reml);
+    }
+
+    /// The second derivatives that the sweeps have left in the chunks, added to those of the root: log-determinant, r².
+    fn collect(&self, (mut log_det, mut r2): (Vec<f64>, Vec<f64>)) -> (Vec<f64>, Vec<f64>) {
+        let m = self.coordinates.len();
         for work in &self.works {
             let guard = work.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             add(&mut log_det, &guard.log_det_hessian);
@@ -210,6 +219,21 @@ impl Objective for NestedObjective<'_> {
             pieces.r2_hessian = r2;
         }
         Ok(pieces)
+    }
+
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+        self.root_at(psi)?;
+        let (dim, m) = (self.p + 1, self.coordinates.len());
+        let flat = vec![0.0; dim * dim];
+        let mut out = Vec::with_capacity(directions.len());
+        for w in directions {
+            self.for_chunks(|_, work| work.clear_down());
+            self.sweep_down(psi, &flat, w);
+            out.push(self.collect((vec![0.0; m * m], vec![0.0; m * m])).1);
+        }
+        // the sums of the sweep down no longer belong to its criterion
+        self.remember(None);
+        Ok(out)
     }
 
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {

@@ -34,6 +34,14 @@ pub(super) struct Work {
     pub(super) failed: bool,
 }
 
+impl Work {
+    /// Clears the sums that the sweep down adds to.
+    pub(super) fn clear_down(&mut self) {
+        self.r2_hessian.fill(0.0);
+        self.hq.iter_mut().chain(&mut self.hv).for_each(|sum| sum.fill(0.0));
+    }
+}
+
 impl NestedObjective<'_> {
     /// Sizes and clears the workspace for an evaluation.
     pub(super) fn prepare(&self, work: &mut Work, chunk: usize, order: Order) {
