@@ -130,7 +130,7 @@ batch_inverse <- function(a, tol = 1e-9) {
   singular <- logical(n)
   for (k in seq_len(p)) {
     pivot <- a[, k, k]
-    singular <- singular | !(pivot > tol)
+    singular <- singular | is.na(pivot) | pivot <= tol
     pivot[singular] <- NA
     log_det <- log_det + log(pivot)
     column <- matrix(a[, , k], n)
