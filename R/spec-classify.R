@@ -60,7 +60,8 @@ variable_kind <- function(i, spec, frame, variables, groups) {
       return(list(type = "within", level = "1"))
     }
   }
-  level <- variable_level(variables[[i]], groups)
+  # by name: derived columns stand at the end of the list, wherever the formula has them
+  level <- variable_level(variables[[spec$terms$labels[[i]]]], groups)
   list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = level)
 }
 

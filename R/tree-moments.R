@@ -20,7 +20,7 @@ tree_of <- function(fit, unit = NULL) {
   })
   place <- 0L
   if (!is.null(unit)) {
-    same <- which(vapply(levels, function(level) same_partition(level$codes, unit$codes), TRUE))
+    same <- which(vapply(levels, function(level) same_groups(level$codes, unit$codes), TRUE))
     place <- if (length(same)) same[[1L]] else length(levels) + 1L
     # the unit's own order of labels counts
     unit$terms <- if (length(same)) levels[[place]]$terms else integer()
@@ -30,13 +30,14 @@ tree_of <- function(fit, unit = NULL) {
   levels <- levels[order]
   parents <- vector("list", length(levels) - 1L)
   for (l in seq_along(parents)) {
-    parents[[l]] <- parent_nodes(levels[[l]]$codes, levels[[l + 1L]]$codes, length(levels[[l]]$labels))
-    if (is.null(parents[[l]])) return(NULL)
+    parent <- parent_nodes(levels[[l]]$codes, levels[[l + 1L]]$codes, length(levels[[l]]$labels))
+    if (is.null(parent)) return(NULL)
+    parents[[l]] <- parent
   }
   list(levels = levels, parents = parents, unit = match(place, order))
 }
 
-same_partition <- function(a, b) max(a) == max(b) && !is.null(parent_nodes(a, b, max(a)))
+same_groups <- function(a, b) max(a) == max(b) && !is.null(parent_nodes(a, b, max(a)))
 
 # NULL when some node of `fine` has rows in two nodes of `coarse`.
 parent_nodes <- function(fine, coarse, n) {

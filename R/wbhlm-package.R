@@ -27,6 +27,7 @@
 #' @rawNamespace S3method(lmerTest::contest, hlm)
 #' @rawNamespace S3method(performance::icc, hlm)
 #' @rawNamespace S3method(clubSandwich::vcovCR, hlm)
+#' @rawNamespace S3method(car::vif, hlm)
 #' @rawNamespace S3method(augment, hlm)
 #' @rawNamespace S3method(glance, hlm)
 #' @rawNamespace S3method(tidy, hlm)
