@@ -47,3 +47,10 @@ test_that("a lag is level 1 and functions of time are time", {
   found <- types(y ~ lagged(x) + log(session) + poly(session, 2) + (1 | patient), time = "session")
   expect_equal(unname(found[2:5]), c("other 1", "time 1", "time 1", "time 1"))
 })
+
+test_that("the level of an unsplit variable is its own, whatever stands before it in the formula", {
+  # derived columns were appended to the list of variables, so that the level was looked up in the wrong one
+  found <- types(y ~ wb(x) + w + (1 | patient))
+  expect_equal(found[["w"]], "other 1")
+  expect_equal(types(y ~ wb(x) + treatment + (1 | patient))[["treatmentcontrol"]], "other patient")
+})
