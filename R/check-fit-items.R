@@ -5,7 +5,8 @@ item_convergence <- function(fit) {
   decrement <- fit$core$decrement %||% NA_real_
   if (status == "failed") {
     return(finding(
-      "Estimation", "problem", decrement, paste("no optimum was found.", fit$core$message), "Do not interpret the results; simplify the random effects and check the data."
+      "Estimation", "problem", decrement, paste("no optimum was found.", fit$core$message),
+      "Do not interpret the results; simplify the random effects and check the data."
     ))
   }
   finding("Estimation", "ok", decrement, "the optimum was found.")
@@ -50,8 +51,14 @@ item_rows_lost <- function(fit) {
   which <- if (length(lost)) paste0(" (", paste(names(lost), lost, sep = ": ", collapse = ", "), ")") else ""
   finding(
     "Rows left out", judge(share, 0.05, 0.3), share,
-    paste0(format(available - n_rows(fit), big.mark = ","), " of ", format(available, big.mark = ","), " rows (", round(100 * share, 1L), " %) have missing values", which, "."),
-    "Compare the people and sessions lost with those kept; the estimates assume that values are missing at random given the model. Consider multiple imputation for predictors.",
+    paste0(
+      format(available - n_rows(fit), big.mark = ","), " of ", format(available, big.mark = ","), " rows (", round(100 * share, 1L),
+      " %) have missing values", which, "."
+    ),
+    paste(
+      "Compare the people and sessions lost with those kept; the estimates assume that values are missing at random given the model.",
+      "Consider multiple imputation for predictors."
+    ),
     "Enders 2022"
   )
 }
@@ -134,7 +141,10 @@ item_mixed <- function(fit, name, person) {
   share <- max(0, 1 - within / total)
   finding(
     "Within and between not separated", judge(share, 0.1, 0.5), share,
-    paste0(round(100 * share), " % of its variance lies between groups of ", plain_level(person$name), "; its coefficient is a mixture of the within and the between effect."),
+    paste0(
+      round(100 * share), " % of its variance lies between groups of ", plain_level(person$name),
+      if (share > 0.1) "; its coefficient is a mixture of the within and the between effect." else ", so its coefficient is a within effect."
+    ),
     paste0("Put wb(", name, ") into the formula unless the two effects are known to be equal."), "Curran & Bauer 2011; Bell et al. 2019", name
   )
 }
@@ -151,7 +161,8 @@ shape_of <- function(z) {
 judge_shape <- function(shape) judge(max(abs(shape[["skewness"]]) / 2, abs(shape[["kurtosis"]]) / 7), 0.5, 1)
 
 shape_words <- function(shape) {
-  paste0("skewness ", formatC(shape[["skewness"]], format = "f", digits = 2L), ", excess kurtosis ", formatC(shape[["kurtosis"]], format = "f", digits = 2L), ".")
+  shown <- formatC(shape, format = "f", digits = 2L)
+  paste0("skewness ", shown[["skewness"]], ", excess kurtosis ", shown[["kurtosis"]], ".")
 }
 
 item_row_normality <- function(fit) {
@@ -173,7 +184,10 @@ item_row_outliers <- function(fit) {
     paste0("no row is farther than ", formatC(limit, format = "f", digits = 1L), " residual SDs from what is expected.")
   }
   verdict <- judge(max(abs(rows$standardized)), limit, 2 * limit)
-  finding("Outlying rows", verdict, length(over), text, "Check these values for errors of recording; fit without them and compare.", "Snijders & Bosker 2012, ch. 10")
+  finding(
+    "Outlying rows", verdict, length(over), text, "Check these values for errors of recording; fit without them and compare.",
+    "Snijders & Bosker 2012, ch. 10"
+  )
 }
 
 item_variances <- function(fit) {
@@ -251,8 +265,13 @@ item_influence <- function(fit) {
   about <- plain_level(group_names(fit)[[g]])
   j <- length(fit$design$groups[[g]]$levels)
   crossed <- is.null(tree_of(fit))
-  if (j < 3L || !length(kept_columns(fit)) || crossed && as.double(j) * n_rows(fit) > 1e7) {
-    return(finding("Influential groups", "not checked", NA_real_, "too costly here; use influence(fit) to compute it all the same.", about = about))
+  if (j < 3L || !length(kept_columns(fit))) {
+    return(finding("Influential groups", "not checked", NA_real_, "too few groups, or no fixed effects.", about = about))
+  }
+  if (crossed && as.double(j) * n_rows(fit) > 1e7) {
+    return(finding(
+      "Influential groups", "not checked", NA_real_, "takes long with crossed factors of this size; influence(fit) does it all the same.", about = about
+    ))
   }
   found <- influence.hlm(fit, level = group_names(fit)[[g]])
   cooks <- found$groups$cooks.distance

@@ -13,8 +13,8 @@
 #' @param x The result.
 #' @param all Print items that are in order, too?
 #' @param ... Not used.
-#' @return A data frame of class `hlm_check`: `check`, `about` (the level, predictor or effect), `verdict` (factor `problem`, `look`, `ok`, `not checked`), `value`, `finding` (in words), `advice`,
-#'   `reference`.
+#' @return A data frame of class `hlm_check`: `check`, `about` (the level, predictor or effect), `verdict` (factor `problem`, `look`, `ok`,
+#'   `not checked`), `value`, `finding` (in words), `advice`, `reference`.
 #' @seealso [plot.hlm()], [influence.hlm()], [vif()], [level_residuals()]
 #' @source The references are named with each item.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)

@@ -10,11 +10,11 @@
 #' @param level `1`, or the name of a grouping factor.
 #' @return A data frame. Level 1: `row`, one column per grouping factor, `fitted`, `fixed` (fitted from the fixed effects alone), `residual`, `standardized`
 #'   (times the root of the prior weight, divided by the residual SD). Higher levels: `group`, `n` (rows), `effect`, `estimate`, `se`
-#'   (diagnostic), `standardized`, `mahalanobis` (squared distance of all effects of the group from zero), `df` (its degrees of freedom) and `p_value` (chi-square);
-#'   one row per group and effect.
+#'   (diagnostic), `standardized`, `mahalanobis` (squared distance of all effects of the group from zero), `df` (its degrees of freedom)
+#'   and `p_value` (chi-square); one row per group and effect.
 #' @section Errors: `hlm_error_data` when `level` is not a grouping factor with random effects.
-#' @source Skrondal and Rabe-Hesketh (2009), *Journal of the Royal Statistical Society A* 172, 659-687, section 5; Snijders and Bosker (2012), *Multilevel Analysis*,
-#'   chapter 10.
+#' @source Skrondal and Rabe-Hesketh (2009), *Journal of the Royal Statistical Society A* 172, 659-687, section 5; Snijders and Bosker
+#'   (2012), *Multilevel Analysis*, chapter 10.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' head(level_residuals(fit))

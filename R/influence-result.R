@@ -118,7 +118,8 @@ print.hlm_influence <- function(x, n = 6L, digits = 3L, ...) {
 #' @param fullHatMatrix Return the whole matrix? Only for small data.
 #' @param ... Not used.
 #' @return A numeric vector named by the rows of the data (`NA` for rows left out by `na.exclude`); with `level` by the groups.
-#' @source Bates, Maechler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1); Demidenko and Stukel (2005), *Statistics in Medicine* 24, 893-909.
+#' @source Bates, Maechler, Bolker and Walker (2015), *Journal of Statistical Software* 67(1); Demidenko and Stukel (2005), *Statistics in
+#'   Medicine* 24, 893-909.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' sum(hatvalues(fit))

@@ -17,11 +17,12 @@
 #'
 #' Cook's distance is the squared change of all coefficients in units of their covariance matrix, divided by their number; values above 4/J (J
 #' groups) are worth a look. `covratio` below 1: without the group the estimates are more precise, so it is an outlier; above 1: the group adds
-#' precision. `leverage` is the group's share in determining the fixed effects; the shares add up to their number.
+#' precision. `leverage` is the group's share in determining the fixed effects; the shares of independent groups add up to their number.
 #'
 #' @param model,object A fitted model of class `hlm`; for the methods of the result, that.
 #' @param level What is left out in turn: the name of a grouping factor or of another variable of the model, nested in or containing the
-#'   grouping factors; `"row"` for single rows. By default the persons. For `cooks.distance()` of a fit, `NULL` gives the values by row that 'lme4' gives.
+#'   grouping factors (what crosses them costs one evaluation of the model for each group); `"row"` for single rows. By default the
+#'   persons. For `cooks.distance()` of a fit, `NULL` gives the values by row that 'lme4' gives.
 #' @param method `"one-step"`, `"fixed"` or `"exact"`, see above.
 #' @param x An object of class `hlm_influence`.
 #' @param n Number of groups to print.
@@ -30,10 +31,11 @@
 #' @param ... Not used.
 #' @return `influence()`: an object of class `hlm_influence`, a list with `groups` (data frame: `group`, `n` rows, `cooks.distance`, `covratio`,
 #'   `covtrace`, `leverage`, `estimable`), the matrices (groups x coefficients) `fixef` and `se` without the group, `dfbeta` (estimate minus estimate
-#'   without the group) and `dfbetas` (the same in standard errors), the matrices `theta` and `varcomp` (variances and covariances) and the vector `sigma` without the group,
-#'   `full` (the estimates with all groups), `level` and `method`. `as.data.frame()` puts groups and DFBETAS side by side. `cooks.distance()`,
-#'   `dfbeta()`, `dfbetas()`: vector or matrix, named by the groups. Where a coefficient cannot be estimated without a group, `estimable` is `FALSE` and the measures are `NA`.
-#' @section Errors: `hlm_error_data` when `level` is unknown or cuts across the grouping factors.
+#'   without the group) and `dfbetas` (the same in standard errors), the matrices `theta` and `varcomp` (variances and covariances) and the
+#'   vector `sigma` without the group, `full` (the estimates with all groups), `level` and `method`. `as.data.frame()` puts groups and
+#'   DFBETAS side by side. `cooks.distance()`, `dfbeta()`, `dfbetas()`: vector or matrix, named by the groups. Where a coefficient cannot
+#'   be estimated without a group, `estimable` is `FALSE` and the measures are `NA`.
+#' @section Errors: `hlm_error_data` when `level` is unknown or has a single value; `hlm_error_design` for a model without fixed effects.
 #' @source Demidenko and Stukel (2005), *Statistics in Medicine* 24, 893-909; Loy and Hofmann (2014), *Journal of Statistical Software* 56(5); van der
 #'   Meer, te Grotenhuis and Pelzer (2010), *American Sociological Review* 75, 173-178.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -47,6 +49,7 @@ influence.hlm <- function(model, level = NULL, method = c("one-step", "fixed", "
   method <- match.arg(method)
   unit <- resolve_unit(model, cluster_argument(model, substitute(level), parent.frame()))
   if (length(unit$labels) < 2L) abort_hlm("data", "There is only one {.var {unit$name}}, so nothing is left when it is left out.")
+  if (!length(kept_columns(model))) abort_hlm("design", "The model has no fixed effects whose change could be measured.")
   tree <- if (method != "exact") tree_of(model, unit)
   deleted <- if (is.null(tree)) {
     delete_by_engine(model, unit, method)

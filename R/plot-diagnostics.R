@@ -148,10 +148,10 @@ plot_mahalanobis <- function(x, group, level = 0.95, n_label = 5L) {
   n <- nrow(values)
   table <- data.frame(expected = stats::qchisq(stats::ppoints(n), df), distance = values$mahalanobis, group = values$group)
   limits <- qq_band(n, level)
-  to_chi <- function(z) stats::qchisq(stats::pnorm(z), df)
+  # from the upper tail, where probabilities close to 1 keep their digits
+  to_chi <- function(z) stats::qchisq(stats::pnorm(z, lower.tail = FALSE), df, lower.tail = FALSE)
   table$low <- to_chi(limits$low)
-  # a quantile of 1 (beyond double precision) has no finite chi-square
-  table$high <- pmin(to_chi(limits$high), 2 * max(table$distance, table$expected))
+  table$high <- to_chi(limits$high)
   outside <- table[table$distance > table$high, , drop = FALSE]
   labelled <- utils::tail(if (nrow(outside)) outside else table, n_label)
   ggplot2::ggplot(table, ggplot2::aes(.data$expected, .data$distance)) +
@@ -160,7 +160,7 @@ plot_mahalanobis <- function(x, group, level = 0.95, n_label = 5L) {
     ggplot2::geom_point(colour = ink, alpha = max(0.3, point_alpha(n)), size = 1.4) +
     ggplot2::geom_text(data = labelled, ggplot2::aes(label = .data$group), colour = accent, size = 3, hjust = 1.3, check_overlap = TRUE) +
     ggplot2::labs(
-      x = paste0("Chi-square quantile (", df, " df)"), y = paste0("Squared distance of the ", plain_level(group), " from the average"),
+      x = paste0("Chi-square quantile (", df, " df)"), y = paste0("Squared distance of each ", plain_level(group)),
       caption = band_caption(level, "simultaneous")
     ) + theme_hlm()
 }
@@ -175,7 +175,8 @@ plot_mahalanobis <- function(x, group, level = 0.95, n_label = 5L) {
 #' @param ... Not used.
 #' @return A 'ggplot' object. Dashed lines: 4/J for Cook's distance, plus and minus 2/sqrt(J) for DFBETAS, 1 plus and minus 3p/J for the covariance ratio,
 #'   2p/J for the leverage (J groups, p coefficients).
-#' @source Belsley, Kuh and Welsch (1980), *Regression Diagnostics*, chapter 2; van der Meer, te Grotenhuis and Pelzer (2010), *American Sociological Review* 75, 173-178.
+#' @source Belsley, Kuh and Welsch (1980), *Regression Diagnostics*, chapter 2; van der Meer, te Grotenhuis and Pelzer (2010), *American
+#'   Sociological Review* 75, 173-178.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE) && requireNamespace("ggplot2", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' plot(influence(fit))

@@ -7,9 +7,9 @@
 #' that varies within groups.
 #'
 #' Higher levels, the groups: `"ranef"`, the deviation of each group from the average with its uncertainty, sorted (a caterpillar plot);
-#' `"ranef-qq"`, standardised deviations against normal quantiles; `"mahalanobis"`, the distance of each group from the average in all its random effects against
-#' chi-square quantiles, to find unusual persons; with `group`, `"scale-location"` and `"predictors"` show the random effects of that group instead of
-#' the rows. `"influence"`: Cook's distance of each group, see [influence.hlm()].
+#' `"ranef-qq"`, standardised deviations against normal quantiles; `"mahalanobis"`, the distance of each group from the average in all its
+#' random effects against chi-square quantiles, to find unusual persons; with `group`, `"scale-location"` and `"predictors"` show the
+#' random effects of that group instead of the rows. `"influence"`: Cook's distance of each group, see [influence.hlm()].
 #'
 #' Grey bands hold, under the model, all points in 95 % of data sets (`band = "simultaneous"`) or each point in 95 % (`"pointwise"`).
 #'

@@ -85,12 +85,16 @@ robust_df <- function(pieces, l) {
 
 # The AHT test with Zhang's (2012) degrees of freedom ("HTZ"): Q (eta - q + 1)/(eta q) against F(q, eta - q + 1).
 robust_joint <- function(pieces, l, distance, v) {
-  spectrum <- eigen(l %*% v %*% t(l), symmetric = TRUE)
+  # independent rows by the model-based covariance, which is never singular; the robust one is when clusters are few
+  half <- basis_contrasts(pieces, l)
+  spectrum <- eigen(tcrossprod(half), symmetric = TRUE)
   rank <- sum(spectrum$values > max(sqrt(.Machine$double.eps) * spectrum$values[[1L]], 0))
   if (rank == 0L) return(list(f = NA_real_, num_df = NA_real_, den_df = NA_real_))
-  turn <- t(spectrum$vectors[, seq_len(rank), drop = FALSE])
-  statistic <- sum(drop(turn %*% distance)^2 / spectrum$values[seq_len(rank)])
-  eta <- hotelling_df(pieces, basis_contrasts(pieces, turn %*% l))
+  turn <- t(spectrum$vectors[, seq_len(rank), drop = FALSE]) / sqrt(spectrum$values[seq_len(rank)])
+  robust <- turn %*% l %*% v %*% t(turn %*% l)
+  values <- eigen(robust, symmetric = TRUE, only.values = TRUE)$values
+  possible <- values[[rank]] > 1e-10 * values[[1L]]
+  eta <- if (possible) hotelling_df(pieces, turn %*% half) else NA_real_
   den_df <- eta - rank + 1
   if (!is.finite(den_df) || den_df <= 0) {
     warn_hlm("clusters", c(
@@ -99,7 +103,8 @@ robust_joint <- function(pieces, l, distance, v) {
     ))
     return(list(f = NA_real_, num_df = rank, den_df = NA_real_))
   }
-  list(f = statistic * den_df / (eta * rank), num_df = rank, den_df = den_df)
+  distance <- drop(turn %*% distance)
+  list(f = sum(distance * solve(robust, distance)) * den_df / (eta * rank), num_df = rank, den_df = den_df)
 }
 
 # q (q + 1) over the summed variances of the entries of Omega^-1/2 V Omega^-1/2, Omega its expectation under the working model.

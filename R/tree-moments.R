@@ -214,7 +214,7 @@ tree_pass <- function(fit, tree, basis = tree_basis(fit), derivatives = FALSE) {
     parent <- if (l < length(levels)) tree$parents[[l]] else rep(1L, length(after$log_det))
     node <- list(t = batch_sum(after$t, parent), dt = lapply(after$dt, batch_sum, parent))
     below <- list(
-      log_det = drop(rowsum(subtree$log_det, parent, reorder = TRUE)), d_log_det = unname(rowsum(subtree$d_log_det, parent, reorder = TRUE))
+      log_det = as.double(rowsum(subtree$log_det, parent, reorder = TRUE)), d_log_det = unname(rowsum(subtree$d_log_det, parent, reorder = TRUE))
     )
   }
   list(levels = levels, total = c(node, below), basis = basis)

@@ -9,8 +9,8 @@
 #' `"CR0"` is the plain sandwich, too small with few clusters; `"CR1"`, `"CR1p"` and `"CR1S"` multiply it by J/(J - 1), J/(J - p) and Stata's
 #' J(N - 1)/((J - 1)(N - p)) (J clusters, N rows, p coefficients); `"CR2"` removes the bias under the fitted model and is the one to
 #' use; `"CR3"` is close to the jackknife and errs on the large side. The values are those of `clubSandwich::vcovCR()` for the same `lmer()` fit, also for
-#' models with prior weights, which that function does not take. The cost grows with the cube of the size of a cluster for CR2, counted in rows or in random effects plus
-#' coefficients, whichever are fewer; the others cost the same whatever the clusters.
+#' models with prior weights, which that function does not take. The cost grows with the cube of the size of a cluster for CR2, counted in
+#' rows or in random effects plus coefficients, whichever are fewer; the others cost the same whatever the clusters.
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param correlation Return correlations instead of covariances?

@@ -3,8 +3,9 @@
 #' Variance inflation factors, by level
 #'
 #' How much the variance of a coefficient is inflated because its predictor can be told from the others. For terms with several
-#' coefficients (factors, splines) the generalised factor of Fox and Monette (1992). Within and between predictors of a variable are orthogonal by construction, so
-#' collinearity is mostly a matter of one level: `gvif_level` counts only the predictors of the same level, as if the others were not in the model.
+#' coefficients (factors, splines) the generalised factor of Fox and Monette (1992). Within and between predictors of a variable are
+#' orthogonal by construction, so collinearity is mostly a matter of one level: `gvif_level` counts only the predictors of the same level,
+#' as if the others were not in the model.
 #'
 #' The overall values are those of `car::vif()` for the same 'lme4' fit: they come from the correlations of the estimated coefficients, so they take
 #' the random effects into account. Values of a product and of its factors are high when the factors are not centred, and then mean little.
@@ -13,11 +14,13 @@
 #' @param x The result.
 #' @param digits Significant digits.
 #' @param ... Passed to methods. For other models the call is handed over to the function of the same name in 'car'.
-#' @return A data frame of class `hlm_vif`, one row per term: `term`, `level` (1 or the group at which it varies), `type`, `df`, `gvif`, `gvif_scaled` (`gvif`^(1/(2 df)); compare
-#'   its square with the usual limits of 5 and 10), `gvif_level`, `gvif_level_scaled`. Attribute `condition`: the condition number of each level's predictors (root of the ratio of the
-#'   largest to the smallest eigenvalue of the correlation matrix of their coefficients; above 30 is a warning).
+#' @return A data frame of class `hlm_vif`, one row per term: `term`, `level` (1 or the group at which it varies), `type`, `df`, `gvif`,
+#'   `gvif_scaled` (`gvif`^(1/(2 df)); compare its square with the usual limits of 5 and 10), `gvif_level`, `gvif_level_scaled`. Attribute
+#'   `condition`: the condition number of each level's predictors (root of the ratio of the largest to the smallest eigenvalue of the
+#'   correlation matrix of their coefficients; above 30 is a warning).
 #' @section Errors: `hlm_error_data` when the model has no predictors.
-#' @source Fox and Monette (1992), *Journal of the American Statistical Association* 87, 178-183; Belsley, Kuh and Welsch (1980), *Regression Diagnostics*, chapter 3.
+#' @source Fox and Monette (1992), *Journal of the American Statistical Association* 87, 178-183; Belsley, Kuh and Welsch (1980),
+#'   *Regression Diagnostics*, chapter 3.
 #' @examples
 #' # synthetic: 40 persons, 6 sessions
 #' set.seed(1)

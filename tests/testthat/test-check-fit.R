@@ -1,5 +1,6 @@
 test_that("every kind of fit can be checked", {
-  for (fit in c(every_fit(), list(fit_clinic(), fit_clinic_ml()))) {
+  none <- hlm(y ~ 0 + (1 | patient), clinic_data())
+  for (fit in c(every_fit(), list(fit_clinic(), fit_clinic_ml(), none))) {
     found <- check_fit(fit)
     expect_s3_class(found, "hlm_check")
     expect_false(is.unsorted(as.integer(found$verdict)))
