@@ -273,7 +273,7 @@ item_influence <- function(fit) {
       "Influential groups", "not checked", NA_real_, "takes long with crossed factors of this size; influence(fit) does it all the same.", about = about
     ))
   }
-  found <- influence.hlm(fit, level = group_names(fit)[[g]])
+  found <- influence_of(fit, group_names(fit)[[g]])
   cooks <- found$groups$cooks.distance
   most <- suppressWarnings(apply(abs(found$dfbetas), 1L, max, na.rm = TRUE))
   most[!is.finite(most)] <- 0

@@ -69,11 +69,17 @@ dfbetas.hlm_influence <- function(model, ...) model$dfbetas
 
 #' @rdname influence.hlm
 #' @export
-dfbeta.hlm <- function(model, level = NULL, method = "one-step", ...) influence.hlm(model, level = level, method = method, ...)$dfbeta
+dfbeta.hlm <- function(model, level = NULL, method = "one-step", ...) {
+  check_dots(...)
+  influence_of(model, cluster_argument(model, substitute(level), parent.frame()), method)$dfbeta
+}
 
 #' @rdname influence.hlm
 #' @export
-dfbetas.hlm <- function(model, level = NULL, method = "one-step", ...) influence.hlm(model, level = level, method = method, ...)$dfbetas
+dfbetas.hlm <- function(model, level = NULL, method = "one-step", ...) {
+  check_dots(...)
+  influence_of(model, cluster_argument(model, substitute(level), parent.frame()), method)$dfbetas
+}
 
 #' @rdname influence.hlm
 #' @export
@@ -163,8 +169,8 @@ rstudent.hlm <- function(model, ...) rstandard.hlm(model, ...)
 #' @export
 cooks.distance.hlm <- function(model, level = NULL, method = "one-step", ...) {
   level <- cluster_argument(model, substitute(level), parent.frame())
-  if (!is.null(level)) return(cooks.distance.hlm_influence(influence.hlm(model, level = level, method = method, ...)))
   check_dots(...)
+  if (!is.null(level)) return(cooks.distance.hlm_influence(influence_of(model, level, method)))
   hat <- hatvalues.hlm(model)
   distance <- (residuals.hlm(model, "scaled") / (1 - hat))^2 * hat / length(kept_columns(model))
   distance[is.infinite(distance)] <- NaN

@@ -39,7 +39,7 @@ plot.hlm <- function(x, which = c("residuals", "qq", "ranef", "ranef-qq", "scale
   switch(which,
     residuals = plot_residuals(x), qq = plot_qq(x, level, band), ranef = plot_ranef(x, group, level), `ranef-qq` = plot_ranef_qq(x, group, level, band),
     `scale-location` = plot_scale_location(x, group), predictors = plot_predictors(x, group), mahalanobis = plot_mahalanobis(x, group, level),
-    influence = plot.hlm_influence(influence.hlm(x, level = check_group(x, group)))
+    influence = plot.hlm_influence(influence_of(x, check_group(x, group)))
   )
 }
 

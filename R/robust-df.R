@@ -31,9 +31,14 @@
 #' @export
 robust_inference <- function(fit, type = "CR2", cluster = NULL, ddf = "Satterthwaite") {
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
+  robust_inference_of(fit, type, cluster_argument(fit, substitute(cluster), parent.frame()), ddf)
+}
+
+# `cluster` as a value: other functions call this, since a variable of the data could have the name of their argument.
+robust_inference_of <- function(fit, type = "CR2", cluster = NULL, ddf = "Satterthwaite") {
   type <- match_robust_type(type)
   ddf <- match_robust_ddf(ddf)
-  unit <- resolve_cluster(fit, cluster_argument(fit, substitute(cluster), parent.frame()))
+  unit <- resolve_cluster(fit, cluster)
   pieces <- robust_pieces(fit, type, unit)
   n_clusters <- length(unit$labels)
   df <- switch(ddf,

@@ -53,3 +53,13 @@ test_that("the full estimates come with it, in the shape of those without a grou
 test_that("printed: the worst first, in words", {
   expect_snapshot(print(influence(fit_sleep(), method = "fixed"), n = 3L))
 })
+
+test_that("a variable named like an argument does no harm", {
+  d <- clinic_data()
+  d$level <- d$x
+  d$cluster <- d$group
+  fit <- hlm(y ~ level + cluster + (1 | patient), d)
+  expect_identical(names(cooks.distance(fit, level = "patient")), influence(fit)$groups$group)
+  expect_identical(rownames(dfbetas(fit, level = patient)), influence(fit)$groups$group)
+  expect_identical(wbhlm:::robust_inference_of(fit, "CR1", "patient")$cluster$name, "patient")
+})
