@@ -18,9 +18,9 @@ new_influence <- function(fit, unit, method, deleted) {
     list(
       groups = groups, fixef = named(sweep(change, 2L, fixef.hlm(fit), "+"), names), se = named(se, names), dfbeta = named(-change, names),
       dfbetas = named(-change / se, names), theta = named(deleted$theta, theta_names(fit)), sigma = stats::setNames(sigma, unit$labels),
-      varcomp = variance_components(fit, deleted$theta, sigma, unit$labels),
+      varcomp = deleted_components(fit, deleted$theta, sigma, unit$labels),
       full = list(fixef = fixef.hlm(fit), se = stats::setNames(sqrt(diag(fit$core$vcov)), names), theta = fit$core$theta, sigma = fit$core$sigma,
-                  varcomp = drop(variance_components(fit, matrix(fit$core$theta, 1L), fit$core$sigma, NULL))),
+                  varcomp = drop(deleted_components(fit, matrix(fit$core$theta, 1L), fit$core$sigma, NULL))),
       level = unit$name, method = method
     ),
     class = "hlm_influence"
@@ -28,7 +28,7 @@ new_influence <- function(fit, unit, method, deleted) {
 }
 
 # Variances and covariances of the random effects and the residual variance, one row per theta.
-variance_components <- function(fit, theta, sigma, labels) {
+deleted_components <- function(fit, theta, sigma, labels) {
   map <- theta_map(fit$design)
   pieces <- lapply(seq_along(fit$design$terms), function(t) {
     q <- length(fit$design$terms[[t]]$columns)
