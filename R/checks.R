@@ -14,6 +14,12 @@ check_choice <- function(value, choices, name) {
   value
 }
 
+check_level <- function(level, name = "level") {
+  if (!is.numeric(level) || length(level) != 1L || !isTRUE(level > 0 && level < 1)) {
+    abort_hlm("data", "{.arg {name}} must be one number between 0 and 1, for instance 0.95.")
+  }
+}
+
 check_flag <- function(value, name) {
   if (!is.logical(value) || length(value) != 1L || is.na(value)) {
     abort_hlm("design", "{.arg {name}} must be TRUE or FALSE.")

@@ -8,15 +8,6 @@ ddf_kenward_roger <- function(fit) {
   new_kenward_roger(reml, engine_kenward_roger(reml$design, reml$core$theta), refitted = !isTRUE(fit$REML))
 }
 
-# The method is derived for REML: by maximum likelihood the expected information is that of another criterion.
-as_reml <- function(fit) {
-  if (isTRUE(fit$REML)) return(fit)
-  fit$core <- engine_fit(fit$design, TRUE, fit$control)
-  fit$REML <- TRUE
-  if (!is.null(fit$call)) fit$call$REML <- TRUE
-  fit
-}
-
 # From the pieces of the core: list(phi, P, Q, info, map), see kenward_roger_vcov(). They belong to the core's own basis of X, where l'beta
 # is (l map)'beta; without `map` to X as it is.
 new_kenward_roger <- function(fit, pieces, refitted = FALSE) {

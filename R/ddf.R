@@ -119,10 +119,9 @@ prepare_inference <- function(fit, ddf = NULL) ddf_registry()[[match_ddf(ddf)]](
 # matrix other than the method's own comes in. Adds `method`, the name of the method for the degrees of freedom.
 resolve_inference <- function(fit, ddf = NULL, vcov = NULL, cluster = NULL) {
   if (is.character(vcov)) {
-    # The default of the session is meant for model-based tests; robust ones have their own. robust_inference() looks at the expression of
-    # `cluster`: it must see the value, not this function's name for it.
+    # The default of the session is meant for model-based tests; robust ones have their own.
     method <- ddf %||% "Satterthwaite"
-    inference <- do.call(robust_inference, list(fit, vcov, cluster, method))
+    inference <- robust_inference_of(fit, vcov, cluster, method)
     inference$method <- method
     return(inference)
   }

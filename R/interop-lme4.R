@@ -44,7 +44,8 @@ pass_on <- function(package, name, object, ...) {
       i = "Give it a model fitted with {.fn hlm}; for other models install {.pkg {package}}."
     ))
   }
-  getExportedValue(package, name)(object, ...)
+  # Called from the global environment: from here the other package's generic would find our default again, not its own.
+  do.call(getExportedValue(package, name), list(object, ...), envir = globalenv())
 }
 
 #' @export

@@ -230,12 +230,16 @@ extractAIC.hlm <- function(fit, scale = 0, k = 2, ...) {
   c(edf, -2 * as.double(likelihood) + k * edf)
 }
 
-# The same model by maximum likelihood.
-as_ml <- function(fit) {
-  if (!isTRUE(fit$REML)) return(fit)
-  fit$core <- engine_fit(fit$design, FALSE, fit$control)
-  fit$REML <- FALSE
-  if (!is.null(fit$call)) fit$call$REML <- FALSE
+# The same model by maximum likelihood, or by REML.
+as_ml <- function(fit) fitted_by(fit, FALSE)
+
+as_reml <- function(fit) fitted_by(fit, TRUE)
+
+fitted_by <- function(fit, reml) {
+  if (isTRUE(fit$REML) == reml) return(fit)
+  fit$core <- engine_fit(fit$design, reml, fit$control)
+  fit$REML <- reml
+  if (!is.null(fit$call)) fit$call$REML <- reml
   fit
 }
 

@@ -2,27 +2,45 @@
 
 #' Plots of a fitted model
 #'
-#' `"residuals"`: residuals against fitted values, with a smooth line that should stay near zero. `"qq"`: residuals against
-#' normal quantiles. `"ranef"`: the deviation of each group from the average with its uncertainty, sorted (a caterpillar plot).
+#' Level 1, the rows: `"residuals"`, residuals against fitted values, with a smooth line that should stay near zero; `"qq"`, residuals against
+#' normal quantiles; `"scale-location"`, their size against fitted values (the line should be level); `"predictors"`, residuals against each predictor
+#' that varies within groups.
+#'
+#' Higher levels, the groups: `"ranef"`, the deviation of each group from the average with its uncertainty, sorted (a caterpillar plot);
+#' `"ranef-qq"`, standardised deviations against normal quantiles; `"mahalanobis"`, the distance of each group from the average in all its
+#' random effects against chi-square quantiles, to find unusual persons; with `group`, `"scale-location"` and `"predictors"` show the
+#' random effects of that group instead of the rows. `"influence"`: Cook's distance of each group, see [influence.hlm()].
+#'
+#' Grey bands hold, under the model, all points in 95 % of data sets (`band = "simultaneous"`) or each point in 95 % (`"pointwise"`).
 #'
 #' @param x A fitted model of class `hlm`.
-#' @param which `"residuals"` (default), `"qq"` or `"ranef"`.
-#' @param group For `"ranef"`: the grouping factor; by default the first.
-#' @param level For `"ranef"`: coverage of the bars.
+#' @param which One of the types above.
+#' @param group A grouping factor; by default the first (rows for `"scale-location"` and `"predictors"`).
+#' @param level Coverage of the bars of `"ranef"` and of the bands.
+#' @param band `"simultaneous"` or `"pointwise"`.
 #' @param ... Not used.
 #' @return A 'ggplot' object.
 #' @section Errors: An error of class `rlib_error_package_not_found` when 'ggplot2' is not installed; `hlm_error_data` when
 #'   `group` is not a grouping factor.
+#' @source Aldor-Noiman, Brown, Buja, Rolke and Stine (2013), *The American Statistician* 67, 249-260 (simultaneous bands); Snijders and Bosker (2012),
+#'   *Multilevel Analysis*, chapter 10.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE) && requireNamespace("ggplot2", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' plot(fit)
 #' plot(fit, "ranef")
+#' plot(fit, "mahalanobis")
 #' @importFrom rlang .data
 #' @export
-plot.hlm <- function(x, which = c("residuals", "qq", "ranef"), group = NULL, level = 0.95, ...) {
+plot.hlm <- function(x, which = c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence"), group = NULL,
+                     level = 0.95, band = c("simultaneous", "pointwise"), ...) {
   which <- match.arg(which)
+  band <- match.arg(band)
   rlang::check_installed("ggplot2", "to draw plots")
-  switch(which, residuals = plot_residuals(x), qq = plot_qq(x), ranef = plot_ranef(x, group, level))
+  switch(which,
+    residuals = plot_residuals(x), qq = plot_qq(x, level, band), ranef = plot_ranef(x, group, level), `ranef-qq` = plot_ranef_qq(x, group, level, band),
+    `scale-location` = plot_scale_location(x, group), predictors = plot_predictors(x, group), mahalanobis = plot_mahalanobis(x, group, level),
+    influence = plot.hlm_influence(influence_of(x, check_group(x, group)))
+  )
 }
 
 theme_hlm <- function() {
@@ -48,15 +66,6 @@ plot_residuals <- function(x) {
 }
 
 point_alpha <- function(n) max(0.05, min(0.7, 300 / n))
-
-plot_qq <- function(x) {
-  residual <- sort(unname(stats::na.omit(residuals.hlm(x, "scaled"))))
-  table <- data.frame(normal = stats::qnorm(stats::ppoints(length(residual))), residual = residual)
-  ggplot2::ggplot(table, ggplot2::aes(.data$normal, .data$residual)) +
-    ggplot2::geom_abline(slope = 1, intercept = 0, colour = "grey60") +
-    ggplot2::geom_point(colour = ink, alpha = point_alpha(nrow(table)), size = 1.2) +
-    ggplot2::labs(x = "Normal quantile", y = "Residual (in residual SDs)") + theme_hlm()
-}
 
 plot_ranef <- function(x, group, level) {
   group <- check_group(x, group)

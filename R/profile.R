@@ -48,12 +48,6 @@ profile.hlm <- function(fitted, which = NULL, level.max = 0.99, REML = FALSE, ..
   structure(table, class = c("hlm_profile", "data.frame"), parameters = made$all, missing = made$missing)
 }
 
-check_level <- function(level, name = "level") {
-  if (!is.numeric(level) || length(level) != 1L || !isTRUE(level > 0 && level < 1)) {
-    abort_hlm("data", "{.arg {name}} must be one number between 0 and 1, for instance 0.95.")
-  }
-}
-
 # All parameters in lme4's order: per term the SDs and correlations down the columns of its lower triangle, sigma, the coefficients.
 profile_parameters <- function(fit) {
   rows <- list()
@@ -124,16 +118,6 @@ profile_curves <- function(fit, which, cutoffs, zeta_max, reml) {
   }
   kept <- chosen[chosen$name %in% names(curves), , drop = FALSE]
   list(all = all, chosen = chosen, parameters = kept, curves = curves[kept$name], models = models[kept$name], missing = missing)
-}
-
-as_reml <- function(fit) {
-  if (isTRUE(fit$REML)) {
-    return(fit)
-  }
-  fit$core <- engine_fit(fit$design, TRUE, fit$control)
-  fit$REML <- TRUE
-  if (!is.null(fit$call)) fit$call$REML <- TRUE
-  fit
 }
 
 # A correlation with an SD of zero is not defined.

@@ -116,12 +116,6 @@ r2_intervals <- function(result, fit, baseline, compute, conf.level, nsim, seed)
   result
 }
 
-check_level <- function(level) {
-  if (!is.numeric(level) || length(level) != 1L || !isTRUE(level > 0 && level < 1)) {
-    abort_hlm("data", "The confidence level must be one number between 0 and 1, for instance 0.95.")
-  }
-}
-
 # Outcomes drawn from the first fit; every fit given is fitted again to each of them. `statistic` takes the list of refits and returns
 # a numeric vector. Returns list(values = nsim x length matrix, failed = number of samples without an answer).
 r2_boot <- function(fits, statistic, nsim, seed = NULL) {

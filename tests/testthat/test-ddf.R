@@ -133,7 +133,6 @@ test_that("matrices that are none are refused", {
 })
 
 test_that("a cluster-robust covariance goes through robust_inference()", {
-  skip_if_not(exists("robust_inference", asNamespace("wbhlm")))
   fit <- fit_therapy()
   robust <- get("robust_inference", asNamespace("wbhlm"))(fit, "CR2", NULL, "Satterthwaite")
   ours <- summary(fit, vcov = "cr2")

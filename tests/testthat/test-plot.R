@@ -6,7 +6,7 @@ test_that("the residual plots show every row", {
   points <- built(plot(fit))[[2L]]
   expect_equal(points$x, unname(fitted(fit)))
   expect_equal(points$y, unname(residuals(fit, "scaled")))
-  expect_equal(sort(built(plot(fit, "qq"))[[2L]]$y), sort(unname(residuals(fit, "scaled"))))
+  expect_equal(sort(built(plot(fit, "qq"))[[3L]]$y), sort(unname(residuals(fit, "scaled"))))
 })
 
 test_that("the caterpillar plot shows each group's deviation and its limits", {
