@@ -9,9 +9,9 @@
 #' @param object A fitted model of class `hlm`.
 #' @param parm Names or positions of the coefficients; all by default.
 #' @param level Confidence level.
-#' @param method `"Wald"`.
+#' @param method `"Wald"`, or `"boot"` for bootstrap intervals, also of standard deviations and correlations: see [confint.hlm_boot()].
 #' @param ddf `"Satterthwaite"` (default), `"residual"` or `"asymptotic"`; in any case.
-#' @param ... Not used.
+#' @param ... For `method = "boot"`: `boot.type`, and the arguments of [bootstrap()]; otherwise not used.
 #' @return A matrix with one row per coefficient and the lower and upper limit in its columns.
 #' @section Errors: `hlm_error_data` for an unknown coefficient, level or method.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -19,10 +19,11 @@
 #' confint(fit)
 #' @export
 confint.hlm <- function(object, parm, level = 0.95, method = "Wald", ddf = "Satterthwaite", ...) {
+  if (is.character(method) && identical(tolower(method[[1L]]), "boot")) return(confint_boot(object, parm, level, ...))
   check_dots(...)
   if (!is.character(method) || !identical(tolower(method[[1L]]), "wald")) {
     abort_hlm("data", c(
-      "{.arg method} = {.val {method}} is not available.", i = "Use {.code method = \"Wald\"}."
+      "{.arg method} = {.val {method}} is not available.", i = "Use {.code method = \"Wald\"} or {.code method = \"boot\"}."
     ))
   }
   if (!is.numeric(level) || length(level) != 1L || !isTRUE(level > 0 && level < 1)) {

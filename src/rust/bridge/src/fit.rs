@@ -24,7 +24,8 @@ fn prepared<T: Send>(
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
 
-fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
+/// Settings of the optimiser and the number of threads.
+pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
     let fields = named(control, "control")?;
     let default = Control::default();
     let tol = match fields.get("tol").and_then(Robj::as_real) {
