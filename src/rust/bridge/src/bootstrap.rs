@@ -54,13 +54,17 @@ fn watched<T: Send>(
 ) -> Result<T, CoreError> {
     let done = AtomicUsize::new(0);
     let progress = request.progress.clone();
-    // extendr evaluates at R's top level: neither an error nor an interrupt in the callback jumps out of here. It returns FALSE to stop.
+    let mut broken = false;
+    // extendr evaluates at R's top level: neither an error nor an interrupt in the callback jumps out of here. It returns FALSE to stop; after an
+    // error it is not called again.
     let mut watch = || match &progress {
-        None => true,
-        Some(progress) => {
+        Some(progress) if !broken => {
             let count = done.load(Ordering::Relaxed) as i32;
-            progress.call(pairlist!(count)).ok().and_then(|answer| answer.as_bool()).unwrap_or(true)
+            let answer = progress.call(pairlist!(count));
+            broken = answer.is_err();
+            answer.ok().and_then(|answer| answer.as_bool()).unwrap_or(true)
         }
+        _ => true,
     };
     run_watched(request.threads, &mut watch, |stop| task(stop, &done))
 }
