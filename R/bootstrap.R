@@ -33,8 +33,8 @@
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return A list of class `hlm_boot`:
-#'   * `t0`: named vector of estimates; `t`: matrix with one row per replicate and the same columns. First the fixed effects; then, named as 'lme4' does, standard
-#'     deviations and correlations (`sd_(Intercept)|patient`, `cor_x.(Intercept)|patient`, `sigma`), variances and covariances
+#'   * `t0`: named vector of estimates; `t`: matrix with one row per replicate and the same columns. First the fixed effects; then, named as 'lme4' does,
+#'     standard deviations and correlations (`sd_(Intercept)|patient`, `cor_x.(Intercept)|patient`, `sigma`), variances and covariances
 #'     (`var_(Intercept)|patient`, `cov_x.(Intercept)|patient`, `sigma^2`); then the values of `statistic`.
 #'   * `kind`: what each column is: `"fixed"`, `"sdcor"`, `"vcov"` or `"statistic"`.
 #'   * `status`: how each replicate ended: `"converged"`, `"boundary"` (a variance of zero or a correlation of -1 or 1: a valid estimate), `"failed"` (no
@@ -163,7 +163,7 @@ boot_options <- function(boot, threads = NULL) {
 # A progress bar, which 'cli' shows once two seconds have gone by, for those who look on. The callback says whether to go on: an error or an
 # interrupt inside it must not jump out of compiled code.
 boot_progress <- function(total, what, envir = parent.frame()) {
-  if (!interactive()) return(NULL)
+  if (!rlang::is_interactive()) return(NULL)
   id <- cli::cli_progress_bar(what, total = total, .envir = envir)
   function(done) {
     tryCatch(

@@ -24,8 +24,8 @@
 #' @param threads Number of threads for `"bca"`; by default [hlm_threads()].
 #' @param ... Not used.
 #' @return A matrix with one row per parameter and the lower and upper limit in its columns.
-#' @section Errors: `hlm_error_data` for an unknown parameter, level or type, and for `"bca"` with crossed factors. `hlm_warning_bootstrap` where there are too few
-#'   replicates for the level, or where an interval does not exist (`NA`).
+#' @section Errors: `hlm_error_data` for an unknown parameter, level or type, and for `"bca"` with crossed factors. `hlm_warning_bootstrap` where there are
+#'   too few replicates for the level, or where an interval does not exist (`NA`).
 #' @source Efron and Tibshirani (1993), *An Introduction to the Bootstrap*, chapters 13 and 14; Davison and Hinkley (1997), *Bootstrap Methods and their
 #'   Application*, chapter 5.
 #' @seealso [bootstrap()]

@@ -251,6 +251,10 @@ test_that("progress is called from R's thread and can stop the computation", {
   options$nsim <- 2000L
   options$progress <- function(done) stop("no bar")
   expect_length(engine_bootstrap(fit_sleep()$design, TRUE, fit_sleep()$core, options)$sigma, 2000L)
+  # the progress bar of those who look on
+  rlang::with_interactive(expect_identical(
+    suppressMessages(bootstrap(fit_sleep(), 3000, seed = 1)), rlang::with_interactive(bootstrap(fit_sleep(), 3000, seed = 1), FALSE)
+  ))
 })
 
 test_that("the printed result and the data frame", {
