@@ -50,7 +50,8 @@ if (!quick) {
   writeLines(c(
     "# Bootstrap benchmarks", "",
     "Written by bench/bootstrap.R: 1,000 parametric replicates of a fit, synthetic data. Seconds; the ratio compares CPU time with one thread, which other",
-    "work on the machine disturbs least. The last column is the largest difference between the two sets of standard errors (Monte Carlo error of one: 2.2 %).", "",
+    "work on the machine disturbs least. The last column is the largest difference between the two sets of standard errors (Monte Carlo error of one:",
+    "2.2 %).", "",
     sprintf("%s, %d cores; load average at the end of the run %s.", cpu, parallel::detectCores(), load),
     sprintf("R %s, lme4 %s, wbhlm %s.", getRversion(), utils::packageVersion("lme4"), utils::packageVersion("wbhlm")), "",
     "| data (patients x sessions) | model | bootMer, s | bootstrap, 1 thread, s | CPU, s | 2 threads, s | times less CPU | SEs differ by at most |",
