@@ -216,3 +216,43 @@ engine_group_codes <- function(x) {
 engine_group_sums <- function(x, codes, n_groups) {
   engine_call(group_sums(x, codes, n_groups))
 }
+
+# Replicates of a fit ("bootstrap") and fits without each block of groups in turn ("jackknife"). `options`: type, nsim, seed, group, threads, progress.
+# The value: matrices of replicates by parameters, missing where a replicate has none, and how each ended.
+engine_bootstrap <- function(design, reml, core, options) {
+  arguments <- bootstrap_arguments(design, reml, core, options)
+  shape_replicates(engine_call(do.call(core_bootstrap, arguments)), core)
+}
+
+engine_jackknife <- function(design, reml, core, options, block) {
+  arguments <- bootstrap_arguments(design, reml, core, c(options, list(type = "cases", nsim = 1L, seed = 0)))
+  shape_replicates(engine_call(do.call(core_jackknife, c(arguments, list(block = as.integer(block))))), core)
+}
+
+# The outcomes (double), or the levels drawn (integer), of the replicates `which` of engine_bootstrap() with the same options.
+engine_bootstrap_samples <- function(design, reml, core, options, which) {
+  arguments <- bootstrap_arguments(design, reml, core, options)
+  engine_call(do.call(core_bootstrap_samples, c(arguments, list(which = as.integer(which)))))
+}
+
+bootstrap_arguments <- function(design, reml, core, options) {
+  options$seed <- as.double(options$seed)
+  options$group <- if (!is.null(options$group)) as.integer(options$group)
+  list(
+    design = design, reml = reml, theta = as.double(core$theta), beta = kept_beta(core), sigma = as.double(core$sigma), options = options
+  )
+}
+
+kept_beta <- function(core) {
+  beta <- as.double(core$beta)
+  if (length(core$dropped)) beta[-core$dropped] else beta
+}
+
+shape_replicates <- function(result, core) {
+  n <- length(result$status)
+  status <- c("converged", "boundary", "failed", "unidentified")
+  list(
+    beta = matrix(result$beta, n, length(kept_beta(core))), theta = matrix(result$theta, n, length(core$theta)), sigma = result$sigma,
+    criterion = result$criterion, status = factor(status[result$status], levels = status)
+  )
+}

@@ -22,9 +22,14 @@ refit <- function(object, newresp, ...) UseMethod("refit")
 #' @export
 refit.hlm <- function(object, newresp, ...) {
   check_dots(...)
-  y <- new_response(object, newresp)
-  object$design$y <- y
+  object <- with_outcome(object, new_response(object, newresp))
   object$core <- engine_fit(object$design, isTRUE(object$REML), object$control)
+  object
+}
+
+# The outcome of the analysed rows replaced, the estimates not yet.
+with_outcome <- function(object, y) {
+  object$design$y <- y
   response <- object$formula[[2L]]
   if (is.name(response) && as.character(response) %in% names(object$data)) {
     object$data[[as.character(response)]][object$rows] <- y

@@ -38,7 +38,7 @@ fn present(value: Option<&Robj>) -> Option<Robj> {
 }
 
 /// Non-negative integers (integer or double vector).
-fn indices(value: Option<&Robj>, what: &str) -> Result<Vec<usize>, CoreError> {
+pub fn indices(value: Option<&Robj>, what: &str) -> Result<Vec<usize>, CoreError> {
     let value = value.ok_or_else(|| wrong(&format!("{what} is missing")))?;
     if let Some(values) = value.as_integer_slice() {
         return values.iter().map(|&v| usize::try_from(v).map_err(|_| wrong(&format!("{what} is negative")))).collect();

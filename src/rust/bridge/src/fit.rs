@@ -25,6 +25,7 @@ pub fn prepared<T: Send>(
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
 
+/// Settings of the optimiser and the number of threads.
 pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
     let fields = named(control, "control")?;
     let default = Control::default();

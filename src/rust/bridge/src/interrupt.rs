@@ -26,6 +26,16 @@ where
     T: Send,
     F: FnOnce(&AtomicBool) -> Result<T, CoreError> + Send,
 {
+    run_watched(threads, &mut || true, work)
+}
+
+/// As [`run_interruptible`]; between two polls the R thread calls `watch`, which may touch R (to show progress), must let no longjmp out, and
+/// ends the computation by returning false.
+pub fn run_watched<T, F>(threads: usize, watch: &mut dyn FnMut() -> bool, work: F) -> Result<T, CoreError>
+where
+    T: Send,
+    F: FnOnce(&AtomicBool) -> Result<T, CoreError> + Send,
+{
     let pool = pool(threads)?;
     let stop = AtomicBool::new(false);
     let (sender, receiver) = sync_channel(1);
@@ -42,7 +52,7 @@ where
             match receiver.recv_timeout(POLL) {
                 Ok(outcome) => return if stop.load(Ordering::Relaxed) { Err(CoreError::Interrupted) } else { outcome },
                 Err(RecvTimeoutError::Timeout) => {
-                    if !stop.load(Ordering::Relaxed) && interrupt_pending() {
+                    if !stop.load(Ordering::Relaxed) && (interrupt_pending() || !watch()) {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }

@@ -8,6 +8,7 @@
 //!
 //! Each module with entry points has its own `extendr_module!` block and one `use` line below.
 
+mod bootstrap;
 mod condition;
 mod convert;
 mod fit;
@@ -23,6 +24,7 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod wbhlm;
+    use bootstrap;
     use fit;
     use groups;
     use pool;

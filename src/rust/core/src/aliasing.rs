@@ -13,15 +13,21 @@ const DOUBT: f64 = 1e-9;
 ///
 /// `total` is [X y]'[X y] in the internal basis (centred and scaled).
 pub fn aliased(design: &Design, basis: &Basis, total: &[f64]) -> Vec<usize> {
-    let p = basis.x.len();
+    if doubtful(basis.x.len(), total) {
+        by_columns(design, basis)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether the cross-products `total` ((p + 1) × (p + 1)) leave room for doubt that all p columns are independent.
+pub fn doubtful(p: usize, total: &[f64]) -> bool {
     let mut l = vec![0.0; p * p];
-    let mut doubtful = false;
     for j in 0..p {
         let size = total[j * (p + 1) + j];
         let left = size - small::dot(&l[j * p..j * p + j], &l[j * p..j * p + j]);
         if left <= DOUBT * size || left.is_nan() {
-            doubtful = true;
-            break;
+            return true;
         }
         l[j * p + j] = left.sqrt();
         for i in j + 1..p {
@@ -29,11 +35,7 @@ pub fn aliased(design: &Design, basis: &Basis, total: &[f64]) -> Vec<usize> {
             l[i * p + j] = value / l[j * p + j];
         }
     }
-    if doubtful {
-        by_columns(design, basis)
-    } else {
-        Vec::new()
-    }
+    false
 }
 
 /// Modified Gram–Schmidt, twice, on the columns themselves.

@@ -68,6 +68,39 @@ fn log_det_x_shift(statistics: &Statistics) -> f64 {
     statistics.basis.x.iter().map(|&c| 2.0 * statistics.basis.columns[c].scale.ln()).sum()
 }
 
+/// The parameters alone: what a replicate of a bootstrap is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Brief {
+    /// Fixed effects (kept columns).
+    pub beta: Vec<f64>,
+    /// Residual SD.
+    pub sigma: f64,
+    /// Covariance parameters: Λ relative to σ.
+    pub theta: Vec<f64>,
+    /// -2 log (restricted) likelihood.
+    pub criterion: f64,
+    /// Whether some covariance matrix is singular.
+    pub on_boundary: bool,
+}
+
+/// The parameters at a point that carries at least the gradient.
+pub fn brief(statistics: &Statistics, profile: &Profile, point: &Point) -> Brief {
+    let (basis, pieces) = (&statistics.basis, &point.pieces);
+    let p = basis.x.len();
+    let (y_location, y_scale) = basis.y;
+    let mut beta: Vec<f64> = small::product(p, p, 1, &basis.beta_map(), &pieces.beta).iter().map(|b| y_scale * b).collect();
+    if let Some(i) = basis.intercept {
+        beta[i] += y_location;
+    }
+    Brief {
+        beta,
+        sigma: y_scale * (pieces.r2 / profile.nu).sqrt(),
+        theta: profile.parameters.convert(basis, &point.theta, false),
+        criterion: point.value + criterion_shift(statistics, profile.nu),
+        on_boundary: !boundary(profile, point).is_empty(),
+    }
+}
+
 /// Estimates at a point that carries at least the gradient.
 ///
 /// # Errors
@@ -75,17 +108,12 @@ fn log_det_x_shift(statistics: &Statistics) -> f64 {
 pub fn at(statistics: &Statistics, profile: &Profile, point: &Point) -> Result<Estimates> {
     let (basis, pieces) = (&statistics.basis, &point.pieces);
     let p = basis.x.len();
-    let (y_location, y_scale) = basis.y;
-    let sigma = y_scale * (pieces.r2 / profile.nu).sqrt();
+    let y_scale = basis.y.1;
+    let Brief { beta, sigma, theta, criterion, .. } = brief(statistics, profile, point);
     let map = basis.beta_map();
-    let mut beta: Vec<f64> = small::product(p, p, 1, &map, &pieces.beta).iter().map(|b| y_scale * b).collect();
-    if let Some(i) = basis.intercept {
-        beta[i] += y_location;
-    }
     let mut vcov = sandwich(p, p, &small::transpose(p, p, &map), &pieces.xx_inverse);
     vcov.iter_mut().for_each(|v| *v *= sigma * sigma);
     small::symmetrize(p, &mut vcov);
-    let theta = profile.parameters.convert(basis, &point.theta, false);
     let log_det_x = if p == 0 { 0.0 } else { small::spd_inverse(p, &pieces.xx_inverse).map_or(f64::NAN, |(_, d)| -d) };
     Ok(Estimates {
         gradient: derivatives(statistics, profile, &theta, point)?.1,
@@ -93,7 +121,7 @@ pub fn at(statistics: &Statistics, profile: &Profile, point: &Point) -> Result<E
         vcov: matrix(p, p, vcov)?,
         sigma,
         theta,
-        criterion: point.value + criterion_shift(statistics, profile.nu),
+        criterion,
         log_det_v: pieces.log_det_v,
         log_det_x: log_det_x + log_det_x_shift(statistics),
         r2: pieces.r2 * y_scale * y_scale,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::design::Design;
 use crate::error::{CoreError, Result};
-use crate::estimates::{self, Estimates};
+use crate::estimates::{self, Brief, Estimates};
 use crate::inference::kenward_roger::{self, KenwardRoger};
 use crate::inference::satterthwaite::{self, Satterthwaite};
 use crate::objective::crossed::CrossedObjective;
@@ -115,6 +115,23 @@ impl<'s> Prepared<'s> {
                 evaluations: optimum.evaluations,
                 decrement: optimum.decrement,
             })
+        })
+    }
+
+    /// Finds the optimum from `start` (internal basis) and reports the parameters alone.
+    ///
+    /// # Errors
+    /// Those of the objective at the start.
+    pub fn refit(&self, control: &Control, start: &[f64]) -> Result<(Status, Brief)> {
+        self.with_profile(|profile| {
+            let optimum = optimize::minimise(profile, control, Some(start))?;
+            let brief = estimates::brief(&self.statistics, profile, &optimum.point);
+            let status = match (optimum.converged, brief.on_boundary) {
+                (false, _) => Status::Failed,
+                (true, false) => Status::Converged,
+                (true, true) => Status::Boundary,
+            };
+            Ok((status, brief))
         })
     }
 

@@ -11,9 +11,10 @@
 //! | `nu` | n - p (REML) or n (ML) |
 //!
 //! The way through: [`design`] → [`moments`] (one pass over the rows; kept as [`statistics`]) → [`objective`] (criterion, exact derivatives) →
-//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together. No R types, no printing, no globals.
+//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together, [`bootstrap`] does it again and again. No R types, no printing, no globals.
 
 mod aliasing;
+pub mod bootstrap;
 pub mod covariance;
 pub mod design;
 pub mod error;

@@ -60,8 +60,7 @@ impl Basis {
             let index = basis.intern(column);
             basis.x.push(index);
         }
-        let y = Spread::of(design.y, design.offset);
-        basis.y = if intercept.is_some() { (y.mean, y.sd()) } else { (0.0, y.rms()) };
+        basis.set_outcome(design.y, design.offset);
         for group in 0..design.groups.len() {
             if design.terms.iter().any(|t| t.group == group) {
                 let block = basis.block(design, group, &spread);
@@ -69,6 +68,12 @@ impl Basis {
             }
         }
         basis
+    }
+
+    /// Location and scale for an outcome; nothing else of the basis depends on it.
+    pub fn set_outcome(&mut self, y: &[f64], offset: Option<&[f64]>) {
+        let y = Spread::of(y, offset);
+        self.y = if self.intercept.is_some() { (y.mean, y.sd()) } else { (0.0, y.rms()) };
     }
 
     fn block(&mut self, design: &Design, group: usize, spread: &[Spread]) -> Block {

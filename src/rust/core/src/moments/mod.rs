@@ -4,4 +4,6 @@ pub mod basis;
 pub mod crossed;
 pub mod hierarchy;
 pub mod nested;
+pub mod outcome;
+pub mod regroup;
 pub mod rows;

@@ -6,7 +6,7 @@ use crate::linalg::small;
 use crate::residual::{BlockRows, Residual};
 
 /// Rows of long blocks are taken in pieces of this many, so that rounding grows with the number of pieces, not of rows.
-const PIECE: usize = 256;
+pub const PIECE: usize = 256;
 
 /// Reads rows, maps them to the internal basis, whitens them and multiplies them out.
 pub struct RowReader<'a> {

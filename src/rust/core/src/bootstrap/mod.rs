@@ -1,0 +1,162 @@
+//! The bootstrap: replicates drawn from a fit, each fitted again from where the fit ended.
+//!
+//! A scheme draws either a new outcome or a sample of groups. Neither reads the design again: a new outcome changes the
+//! cross-products with y and nothing else, a sample of groups is a choice among cross-products that are there already.
+//! One file per scheme plus one line in [`registry`].
+
+mod cases;
+mod jackknife;
+mod parametric;
+mod refit;
+mod residual;
+pub mod rng;
+mod source;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use self::refit::Worker;
+use self::rng::Random;
+use crate::error::{CoreError, Result};
+use crate::moments::regroup::{Drawn, Regroup};
+use crate::optimize::Control;
+
+pub use self::jackknife::jackknife;
+pub use self::refit::{Replicate, ReplicateStatus};
+pub use self::source::Source;
+
+/// What a replicate changes: the outcome, or the groups.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The new outcome, by row of the data.
+    pub y: Vec<f64>,
+    /// The groups drawn.
+    pub groups: Option<Drawn>,
+}
+
+/// A way of drawing replicates.
+pub trait Scheme: Send + Sync {
+    /// Name used by callers.
+    fn name(&self) -> &'static str;
+    /// What is computed once; `group` is the factor whose groups are drawn, where groups are.
+    ///
+    /// # Errors
+    /// [`CoreError::Data`] where the scheme does not apply to the model.
+    fn prepare<'s>(&self, source: &'s Source<'s>, group: Option<usize>) -> Result<Box<dyn Resampler + 's>>;
+}
+
+/// A scheme made ready for a fit.
+pub trait Resampler: Sync {
+    /// Draws one replicate.
+    fn draw(&self, random: &mut Random, change: &mut Change);
+    /// The groups, where groups are drawn.
+    fn regroup(&self) -> Option<&Regroup<'_>> {
+        None
+    }
+}
+
+/// Every scheme there is.
+pub fn registry() -> Vec<Box<dyn Scheme>> {
+    vec![Box::new(parametric::Parametric), Box::new(residual::Residual), Box::new(cases::Cases)]
+}
+
+/// The scheme of a name.
+///
+/// # Errors
+/// [`CoreError::Design`] when there is none.
+pub fn scheme(name: &str) -> Result<Box<dyn Scheme>> {
+    registry()
+        .into_iter()
+        .find(|s| s.name() == name)
+        .ok_or_else(|| CoreError::Design { what: format!("there is no bootstrap \"{name}\"") })
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Number of replicates.
+    pub replicates: usize,
+    /// Seed of all streams.
+    pub seed: u64,
+    /// The factor whose groups are drawn (index into the design's), where groups are.
+    pub group: Option<usize>,
+    /// Settings of the optimiser; its start is the fit.
+    pub control: Control,
+}
+
+/// Draws and fits all replicates on the pool it is called in; `done` counts them.
+///
+/// # Errors
+/// Those of [`Scheme::prepare`]; [`CoreError::Interrupted`] once `stop` is true. A replicate that cannot be fitted is no error: its status says so.
+pub fn run(
+    source: &Source,
+    scheme: &dyn Scheme,
+    options: &Options,
+    stop: &AtomicBool,
+    done: &AtomicUsize,
+) -> Result<Vec<Replicate>> {
+    let resampler = scheme.prepare(source, options.group)?;
+    each(options.replicates, source, &options.control, stop, done, |worker, i| {
+        let mut random = Random::new(options.seed, i as u64);
+        resampler.draw(&mut random, &mut worker.change);
+        worker.fit(resampler.regroup())
+    })
+}
+
+/// Runs `task` for 0..count with workers that are handed on from task to task. What a task finds does not depend on the worker.
+fn each(
+    count: usize,
+    source: &Source,
+    control: &Control,
+    stop: &AtomicBool,
+    done: &AtomicUsize,
+    task: impl Fn(&mut Worker, usize) -> Result<Replicate> + Sync,
+) -> Result<Vec<Replicate>> {
+    let idle: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
+    let lock = || idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    (0..count)
+        .into_par_iter()
+        .map(|i| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(CoreError::Interrupted);
+            }
+            let waiting = lock().pop();
+            let mut worker = waiting.unwrap_or_else(|| Worker::new(source, control, stop));
+            let result = task(&mut worker, i);
+            lock().push(worker);
+            done.fetch_add(1, Ordering::Relaxed);
+            result
+        })
+        .collect()
+}
+
+/// What replicate `index` of [`run`] draws, for those who compute more from it than the parameters: the outcome by row of the data, or for
+/// drawn groups the 0-based level of the factor behind each of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sample {
+    /// A new outcome.
+    Outcome(Vec<f64>),
+    /// Levels of the factor.
+    Groups(Vec<u32>),
+}
+
+/// The samples of some replicates of [`run`].
+///
+/// # Errors
+/// Those of [`Scheme::prepare`].
+pub fn samples(source: &Source, scheme: &dyn Scheme, options: &Options, replicates: &[usize]) -> Result<Vec<Sample>> {
+    let resampler = scheme.prepare(source, options.group)?;
+    let sample = |&i: &usize| {
+        let mut change = Change::default();
+        resampler.draw(&mut Random::new(options.seed, i as u64), &mut change);
+        match (resampler.regroup(), change.groups) {
+            (Some(regroup), Some(drawn)) => {
+                Sample::Groups(drawn.nodes.iter().map(|&node| regroup.original()[node as usize]).collect())
+            }
+            _ => Sample::Outcome(change.y),
+        }
+    };
+    Ok(replicates.iter().map(sample).collect())
+}

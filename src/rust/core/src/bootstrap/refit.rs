@@ -1,0 +1,90 @@
+//! One replicate fitted.
+
+use std::sync::atomic::AtomicBool;
+
+use super::source::Source;
+use super::Change;
+use crate::aliasing::doubtful;
+use crate::error::{CoreError, Result};
+use crate::estimates::Brief;
+use crate::fit::{Prepared, Status};
+use crate::moments::regroup::Regroup;
+use crate::optimize::Control;
+use crate::statistics::Moments;
+
+/// How the fit of a replicate ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicateStatus {
+    /// Interior optimum.
+    Converged,
+    /// Optimum on the boundary.
+    Boundary,
+    /// No optimum was found; the parameters are those of the last point.
+    Failed,
+    /// The sample does not identify the model (a predictor without variation, no residual): there are no parameters.
+    Unidentified,
+}
+
+/// A replicate's status and parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replicate {
+    /// How it ended.
+    pub status: ReplicateStatus,
+    /// Its parameters.
+    pub parameters: Option<Brief>,
+}
+
+/// What one thread needs to fit replicate after replicate.
+pub(super) struct Worker<'w> {
+    source: &'w Source<'w>,
+    control: &'w Control,
+    prepared: Prepared<'w>,
+    scratch: Vec<f64>,
+    /// What the replicate changes.
+    pub(super) change: Change,
+}
+
+impl<'w> Worker<'w> {
+    pub(super) fn new(source: &'w Source<'w>, control: &'w Control, stop: &'w AtomicBool) -> Self {
+        let prepared = Prepared::from_statistics(source.statistics.clone(), stop);
+        Worker { source, control, prepared, scratch: Vec::new(), change: Change::default() }
+    }
+
+    /// Fits what `self.change` holds.
+    pub(super) fn fit(&mut self, regroup: Option<&Regroup>) -> Result<Replicate> {
+        match (regroup, &self.change.groups) {
+            (Some(regroup), Some(drawn)) => {
+                let (rows, moments) = regroup.moments(drawn);
+                let p = self.source.statistics.basis.x.len();
+                // the fit's own columns were judged by themselves where the cross-products left room for doubt
+                if rows <= p || (doubtful(p, &moments.total) && !doubtful(p, original(self.source))) {
+                    return Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None });
+                }
+                self.prepared.statistics.n = rows;
+                self.prepared.statistics.moments = Moments::Nested(moments);
+            }
+            _ => self.source.rows.replace(&self.change.y, &mut self.prepared.statistics, &mut self.scratch)?,
+        }
+        match self.prepared.refit(self.control, &self.source.inside) {
+            Ok((status, parameters)) => {
+                let status = match status {
+                    Status::Converged => ReplicateStatus::Converged,
+                    Status::Boundary => ReplicateStatus::Boundary,
+                    Status::Failed => ReplicateStatus::Failed,
+                };
+                Ok(Replicate { status, parameters: Some(parameters) })
+            }
+            Err(CoreError::Data { .. } | CoreError::Numerical { .. }) => {
+                Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn original<'s>(source: &'s Source) -> &'s [f64] {
+    match &source.statistics.moments {
+        Moments::Nested(m) => &m.total,
+        Moments::Crossed(m) => &m.total,
+    }
+}
