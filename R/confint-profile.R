@@ -8,6 +8,10 @@ confint_profile <- function(object, parm = NULL, level = 0.95, scale = "sd", rem
   for (name in names(made$curves)) {
     limits[name, ] <- c(made$curves[[name]]$lower, made$curves[[name]]$upper)
   }
+  lost <- rownames(limits)[rowSums(is.nan(limits)) > 0L]
+  if (length(lost)) {
+    warn_hlm("profile", "A limit of {.val {lost}} was not found: the likelihood could not be followed that far from the estimates.")
+  }
   if (length(made$missing)) {
     inform_hlm("profile", c(
       "No interval for {.val {made$missing}}: an SD is estimated as zero, so the correlation is not defined."

@@ -29,7 +29,7 @@
 #'   `shift` of something that no term of the model depends on at that level; `hlm_error_formula` for a `re.form` that is not part of
 #'   the model.
 #' @source Standard errors: Henderson (1975), *Biometrics* 31, 423-447, in the form of Bates et al. (2015), *Journal of
-#'   Statistical Software* 67(1), eq. 54.
+#'   Statistical Software* 67(1), eq. 53.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' predict(fit, data.frame(Days = 10, Subject = "308"), se.fit = TRUE)

@@ -132,7 +132,9 @@ deviation_variance <- function(fit, name, weights) {
     covariance <- fit$core$sigma^2 * tcrossprod(term_lambda(fit, place$term))[, place$column]
     w <- w + m[group$codes] * drop(term_matrix(fit, term) %*% covariance)
   }
-  if (all(w == 0)) return(0)
+  # Persons standardised alike have the same ratio of SDs: w is then a combination of the columns of X, and the mean does not vary.
+  left <- stats::lm.fit(kept_x(fit), w)$residuals
+  if (max(abs(left)) <= 1e-10 * max(abs(w))) return(0)
   design <- fit$design
   design$offset <- NULL
   # the core scales the outcome: any unit will do

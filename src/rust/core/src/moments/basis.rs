@@ -199,8 +199,12 @@ impl Spread {
             Some(offset) => blocked(column.len(), |i| column[i] - offset[i] - first),
         };
         let (mean, variance) = (first + sum / n, (squares / n - (sum / n).powi(2)).max(0.0));
-        // rounding dust of a constant column is not a spread
-        Spread { mean, variance: if variance.sqrt() <= 1e-14 * mean.abs() { 0.0 } else { variance } }
+        // rounding dust is no location (of a within column, centred already) and no spread (of a constant column)
+        let (dust, sd) = (1e-14, variance.sqrt());
+        Spread {
+            mean: if mean.abs() <= dust * sd { 0.0 } else { mean },
+            variance: if sd <= dust * mean.abs() { 0.0 } else { variance },
+        }
     }
     fn sd(&self) -> f64 {
         positive(self.variance.sqrt())

@@ -58,7 +58,8 @@ pub struct Optimum {
 }
 
 /// Minimises the criterion. A search that does not converge, from a start that was given or chosen, is followed by others:
-/// from the start that would be chosen, then from inside the parameter space next to the lowest point found.
+/// from the start that would be chosen, then from inside the parameter space next to the lowest point found. Where there may be several
+/// optima and no start was given, the lowest of several searches is taken.
 ///
 /// # Errors
 /// Those of the objective at the start; later failures shorten the step.
@@ -79,8 +80,28 @@ pub fn minimise(profile: &Profile, control: &Control, start: Option<&[f64]>) -> 
         }
         best = Optimum { iterations, evaluations, ..best };
     }
+    if start.is_none() && profile.objective.may_have_several_optima() {
+        for theta in start::others(profile) {
+            best = lower(best, search(profile, control, Some(&theta)))?;
+        }
+    }
     Ok(best)
 }
+
+/// The lower of two optima; the first when they are the same or the second search failed.
+fn lower(best: Optimum, other: Result<Optimum>) -> Result<Optimum> {
+    let other = match other {
+        Ok(other) => other,
+        Err(CoreError::Interrupted) => return Err(CoreError::Interrupted),
+        Err(_) => return Ok(best),
+    };
+    let (iterations, evaluations) = (best.iterations + other.iterations, best.evaluations + other.evaluations);
+    let better = other.converged && (!best.converged || other.point.value < best.point.value - SAME);
+    Ok(Optimum { iterations, evaluations, ..if better { other } else { best } })
+}
+
+/// Optima whose criteria differ by less are the same one.
+const SAME: f64 = 1e-8;
 
 /// One search.
 fn search(profile: &Profile, control: &Control, start: Option<&[f64]>) -> Result<Optimum> {

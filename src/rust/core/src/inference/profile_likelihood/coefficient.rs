@@ -24,8 +24,10 @@ impl<'p, 's> Coefficient<'p, 's> {
     }
 }
 
-/// β_k of the user = value as a condition on the internal basis: β*_k = c - Σ_j share_j β*_j.
+/// β_k of the user = value as a condition on the internal basis: β*_pivot = c - Σ_j share_j β*_j. The pivot is the coefficient that weighs
+/// most in it, so that no column is enlarged (an intercept far outside the data hangs on the slopes).
 struct Condition {
+    pivot: usize,
     share: Vec<f64>,
     c: f64,
 }
@@ -36,21 +38,22 @@ fn condition(statistics: &Statistics, k: usize, value: f64) -> Condition {
     let map = basis.beta_map();
     let (location, scale) = basis.y;
     let shift = if basis.intercept == Some(k) { location } else { 0.0 };
-    let own = map[k * p + k];
-    let share = (0..p).map(|j| if j == k { 0.0 } else { map[k * p + j] / own }).collect();
-    Condition { share, c: (value - shift) / (scale * own) }
+    let row = &map[k * p..(k + 1) * p];
+    let pivot = (0..p).fold(k, |best, j| if row[j].abs() > row[best].abs() { j } else { best });
+    let share = (0..p).map(|j| if j == pivot { 0.0 } else { row[j] / row[pivot] }).collect();
+    Condition { pivot, share, c: (value - shift) / (scale * row[pivot]) }
 }
 
 impl Constrained for Coefficient<'_, '_> {
     fn at(&mut self, value: f64) -> Result<(f64, State)> {
         let whole = &self.prepared.statistics;
         let p = whole.basis.x.len();
-        let Condition { share, c } = condition(whole, self.k, value);
-        // [X y] M: column k goes, the others take their share of it, y loses c times it
+        let Condition { pivot, share, c } = condition(whole, self.k, value);
+        // [X y] M: the pivot's column goes, the others take their share of it, y loses c times it
         let mut map = vec![0.0; (p + 1) * p];
-        for (new, old) in (0..=p).filter(|&j| j != self.k).enumerate() {
+        for (new, old) in (0..=p).filter(|&j| j != pivot).enumerate() {
             map[old * p + new] = 1.0;
-            map[self.k * p + new] = if old == p { -c } else { -share[old] };
+            map[pivot * p + new] = if old == p { -c } else { -share[old] };
         }
         let reduced = Prepared::from_statistics(whole.with_tail(&map, p), self.prepared.stop);
         let start = reduced.theta_inside(&self.theta)?;
@@ -64,12 +67,12 @@ impl Constrained for Coefficient<'_, '_> {
             let held = c - share
                 .iter()
                 .enumerate()
-                .filter(|&(j, _)| j != self.k)
+                .filter(|&(j, _)| j != pivot)
                 .map(|(_, s)| s)
                 .zip(&inside)
                 .map(|(s, b)| s * b)
                 .sum::<f64>();
-            inside.insert(self.k, held);
+            inside.insert(pivot, held);
             let (location, scale) = whole.basis.y;
             let mut beta: Vec<f64> =
                 small::product(p, p, 1, &whole.basis.beta_map(), &inside).iter().map(|b| scale * b).collect();

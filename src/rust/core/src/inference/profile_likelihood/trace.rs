@@ -135,8 +135,8 @@ fn side(
     Ok(steps)
 }
 
-/// Where ζ reaches a cutoff on one side: regula falsi (Illinois) between the steps that enclose it; the bound of the parameter, or
-/// infinity, when it never does.
+/// Where ζ reaches a cutoff on one side: regula falsi (Illinois) between the steps that enclose it; the bound of the parameter when the
+/// curve ends there first; NaN when it could not be followed so far.
 fn limit(
     constrained: &mut dyn Constrained,
     walk: Walk,
@@ -161,9 +161,21 @@ fn limit(
         if fb.abs() < 1e-9 || (b - a).abs() <= 1e-12 * a.abs().max(b.abs()) {
             return Ok(b);
         }
-        let c = b - fb * (b - a) / (fb - fa);
-        constrained.start_from(&start)?;
-        let (criterion, state) = constrained.at(c)?;
+        let mut c = b - fb * (b - a) / (fb - fa);
+        let mut found = None;
+        // a search that fails is tried again half-way; a limit that cannot be found is NaN, never a guess
+        for _ in 0..3 {
+            constrained.start_from(&start)?;
+            match constrained.at(c) {
+                Ok(point) => {
+                    found = Some(point);
+                    break;
+                }
+                Err(CoreError::Interrupted) => return Err(CoreError::Interrupted),
+                Err(_) => c = 0.5 * (a + c),
+            }
+        }
+        let Some((criterion, state)) = found else { return Ok(f64::NAN) };
         let fc = zeta(criterion, best, sign, &mut ignored).abs() - cutoff;
         if fc.abs() < 1e-9 {
             return Ok(c);

@@ -23,7 +23,7 @@ use self::sparse::Pattern;
 pub use self::target::CoreKind;
 use self::target::{choose, Target};
 use super::root::Root;
-use super::{Coordinate, Objective, Order, Pieces};
+use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::crossed::{CoreBlock, CrossedMoments};
@@ -141,6 +141,12 @@ impl<'m> CrossedObjective<'m> {
 impl Objective for CrossedObjective<'_> {
     fn starts_at_zero(&self) -> bool {
         self.m.size > EXACT_STEPS && matches!(self.pattern, Ok(None))
+    }
+
+    fn may_have_several_optima(&self) -> bool {
+        let own = self.m.q > 1 && self.m.nodes <= FEW_LEVELS;
+        let few = own || self.m.core.iter().any(|b| b.q > 1 && b.levels <= FEW_LEVELS);
+        self.m.nodes <= MANY_NODES && self.m.size <= EXACT_STEPS && few
     }
 
     fn coordinates(&self) -> &[Coordinate] {

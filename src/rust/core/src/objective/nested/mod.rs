@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use self::kernels::{add, pair};
 use self::work::Work;
 use super::root::Root;
-use super::{Coordinate, Objective, Order, Pieces};
+use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::nested::NestedMoments;
@@ -187,6 +187,12 @@ impl<'m> NestedObjective<'m> {
 }
 
 impl Objective for NestedObjective<'_> {
+    fn may_have_several_optima(&self) -> bool {
+        let hierarchy = &self.moments.hierarchy;
+        let few = |l: usize| self.moments.levels[l].q > 1 && hierarchy.nodes(l) <= FEW_LEVELS;
+        hierarchy.nodes(0) <= MANY_NODES && (0..self.levels()).any(few)
+    }
+
     fn coordinates(&self) -> &[Coordinate] {
         &self.coordinates
     }

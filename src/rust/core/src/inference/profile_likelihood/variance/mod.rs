@@ -1,4 +1,6 @@
-//! An SD, a correlation or σ held at a value. The free parameters are the entries of T = σΛ of every term, in the user's columns, and log σ.
+//! An SD, a correlation or σ held at a value. The free parameters are the entries of T = σΛ of every term and log σ. T belongs to the
+//! columns of the internal basis, unless the parameter is about a column that is a combination of several of these (the intercept's SD, beside
+//! centred slopes): then to the user's.
 //! With the rows of T in the right order each condition is linear in T: the SD of the first row is its one entry; the correlation ρ of the
 //! first two rows is that of (T_10, T_11) = t (ρ, √(1 - ρ²)), where T_00 and t may not change sign (-ρ would be held) and enter as squares.
 
@@ -8,6 +10,7 @@ use super::trace::Walk;
 use super::{Constrained, Parameter, State};
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
+use crate::moments::basis::Block;
 use crate::objective::profile::{Point, Profile};
 use crate::objective::{Coordinate, Order};
 use crate::optimize::{newton, Control, Surface};
@@ -25,6 +28,8 @@ struct Term {
     start: usize,
     q: usize,
     order: Vec<usize>,
+    /// Whether T belongs to the columns of the internal basis.
+    internal: bool,
     base: Vec<f64>,
     variables: Vec<Variable>,
 }
@@ -44,6 +49,12 @@ pub struct Variance<'o> {
     start: Vec<f64>,
     held: f64,
     map: Vec<f64>,
+}
+
+/// Whether a random effect of the user is one of the internal basis, but for its unit.
+fn is_own(block: &Block, column: usize) -> bool {
+    let q = block.columns.len();
+    (0..q).all(|other| other == column || block.back[column * q + other] == 0.0)
 }
 
 impl<'o> Variance<'o> {
@@ -78,11 +89,16 @@ impl<'o> Variance<'o> {
             if first.iter().any(|&c| c >= term.q) || first.len() == 2 && (first[0] == first[1] || !correlated) {
                 return Err(CoreError::Design { what: "the model does not have this variance parameter".into() });
             }
+            let (block, start) = (term.block, term.start);
+            let internal = first.iter().all(|&column| is_own(&basis.blocks[block], start + column));
+            if internal {
+                out.keep_inside(block, start..start + term.q);
+            }
             let rest = (0..term.q).filter(|c| !first.contains(c));
             let order: Vec<usize> = first.iter().copied().chain(rest).collect();
-            let variables = out.lay_out(term.block, term.start, &order, first.len(), correlated);
+            let variables = out.lay_out(block, start, &order, first.len(), correlated);
             let base = vec![0.0; term.q * term.q];
-            out.terms.push(Term { block: term.block, start: term.start, q: term.q, order, base, variables });
+            out.terms.push(Term { block, start, q: term.q, order, internal, base, variables });
         }
         let known = match parameter {
             Parameter::Sd { term, .. } | Parameter::Correlation { term, .. } => term < out.terms.len(),
@@ -93,6 +109,18 @@ impl<'o> Variance<'o> {
             return Err(CoreError::Design { what: "the model does not have this variance parameter".into() });
         }
         Ok(out)
+    }
+
+    /// Coordinates of a term stay in the internal basis, with columns of size one.
+    fn keep_inside(&mut self, block: usize, columns: std::ops::Range<usize>) {
+        let coordinates = self.profile.objective.coordinates();
+        let m = coordinates.len();
+        for (k, c) in coordinates.iter().enumerate() {
+            if c.block == block && columns.contains(&c.a) {
+                (0..m).for_each(|l| self.map[k * m + l] = f64::from(u8::from(k == l)));
+            }
+        }
+        self.sizes[block][columns].fill(1.0);
     }
 
     /// Variables of a term; `held` of its first rows belong to the parameter.
@@ -128,7 +156,12 @@ impl<'o> Variance<'o> {
         self.held = value;
         let scale = self.statistics.basis.y.1;
         match self.parameter {
-            Parameter::Sd { term, .. } => self.terms[term].base[0] = value / scale,
+            Parameter::Sd { term, column } => {
+                let Term { block, start, internal, .. } = self.terms[term];
+                let basis = &self.statistics.basis;
+                let unit = if internal { basis.columns[basis.blocks[block].columns[start + column]].scale } else { 1.0 };
+                self.terms[term].base[0] = value * unit / scale;
+            }
             Parameter::Correlation { term, .. } => {
                 let (block, start) = (self.terms[term].block, self.terms[term].start);
                 let size = self.sizes[block][start + self.terms[term].order[1]];
@@ -187,7 +220,11 @@ impl<'o> Variance<'o> {
             for (row, &column) in term.order.iter().enumerate() {
                 (0..q).for_each(|k| rows[column * q + k] = t[row * q + k] / sigma);
             }
-            let part = own.structure.theta(q, &small::triangularize(q, q, &rows));
+            let mut lambda = small::triangularize(q, q, &rows);
+            if term.internal {
+                lambda = basis.map_lambda(&basis.blocks[term.block], term.start, q, &lambda, false);
+            }
+            let part = own.structure.theta(q, &lambda);
             theta[own.theta..own.theta + part.len()].copy_from_slice(&part);
         }
         let p = basis.x.len();
@@ -260,7 +297,11 @@ impl Constrained for Variance<'_> {
         let mut x = vec![0.0; self.size()];
         for (term, own) in self.terms.iter().zip(&self.statistics.parameters.terms) {
             let q = term.q;
-            let lambda = own.structure.lambda(q, self.statistics.parameters.slice(own, &state.theta));
+            let mut lambda = own.structure.lambda(q, self.statistics.parameters.slice(own, &state.theta));
+            if term.internal {
+                let basis = &self.statistics.basis;
+                lambda = basis.map_lambda(&basis.blocks[term.block], term.start, q, &lambda, true);
+            }
             let mut rows = vec![0.0; q * q];
             for (row, &column) in term.order.iter().enumerate() {
                 (0..q).for_each(|k| rows[row * q + k] = lambda[column * q + k] * state.sigma / scale);
