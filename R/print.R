@@ -177,6 +177,10 @@ format_effects <- function(estimate, se, digits) {
 }
 
 print_effects <- function(coefficients, sections, digits) {
+  if (nrow(coefficients) == 0L) {
+    cat(" none\n")
+    return(invisible())
+  }
   shown <- format_effects(coefficients[, 1L], coefficients[, 2L], digits)
   if (ncol(coefficients) == 5L) {
     shown <- cbind(

@@ -61,7 +61,7 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
   print_rows(x$rows)
   cat("\nFixed effects\n")
   print_effects(x$coefficients, x$sections, digits)
-  cat(" (t tests with ", x$inference, ")\n", sep = "")
+  if (nrow(x$coefficients)) cat(" (t tests with ", x$inference, ")\n", sep = "")
   # with cx() the differences are coefficients, shown above already
   if (!is.null(x$contextual) && any(rowSums(x$contextual$L != 0) > 1L)) {
     cat("\n")

@@ -8,10 +8,11 @@
 #' @param x A fitted model of class `hlm`.
 #' @param effects Any of `"fixed"`, `"ran_pars"` (standard deviations and correlations), `"ran_vals"` (each group's deviations)
 #'   and `"ran_coefs"` (each group's coefficients).
-#' @param conf.int Add confidence limits (for fixed effects, `"ran_pars"` and `"ran_vals"`)? Those of `"ran_pars"` are [varcomp()]'s, and come
-#'   with their standard errors.
+#' @param conf.int Add confidence limits (for fixed effects, `"ran_pars"` and `"ran_vals"`)? Wald limits of `"ran_pars"` are [varcomp()]'s, and
+#'   standard errors come with them.
 #' @param conf.level Confidence level.
-#' @param conf.method `"Wald"`.
+#' @param conf.method `"Wald"` (default), `"profile"` or `"boot"`: see [confint.hlm()]. The last two for fixed effects and `"ran_pars"`;
+#'   covariances (`scales = "vcov"`) then have no limits.
 #' @param ddf Method for the degrees of freedom, see [hlm-ddf]: `"Satterthwaite"`, `"Kenward-Roger"`, `"between-within"`, `"residual"` or
 #'   `"none"`; by default `getOption("wbhlm.ddf")`, else `"Satterthwaite"`.
 #' @param vcov,cluster Another covariance matrix of the fixed effects: a matrix, a function of the fit, or `"CR0"` to `"CR3"`, cluster-robust
@@ -19,7 +20,7 @@
 #' @param scales For `"ran_pars"`: `"sdcor"` (default) or `"vcov"`.
 #' @param data A data frame with the analysed rows to add the columns to.
 #' @param newdata New rows to predict.
-#' @param ... Passed to [predict()][predict.hlm] by `augment()`; otherwise not used.
+#' @param ... Passed to [predict()][predict.hlm] by `augment()` and to [confint()][confint.hlm] by `tidy(conf.method = "boot")`; otherwise not used.
 #' @return A tibble where 'tibble' is installed, otherwise a data frame. `tidy()`: `effect`, `group`, `level`, `term`, `estimate`,
 #'   `std.error`, `statistic`, `df`, `p.value`, `conf.low`, `conf.high` as far as they apply; random-effect parameters are named
 #'   `sd__x`, `cor__a.b`, `sd__Observation`. `glance()`: `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` or `deviance`,
@@ -40,9 +41,14 @@ as_tidy <- function(table) {
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = NULL, scales = c("sdcor", "vcov"), vcov = NULL, cluster = NULL, ...) {
   scales <- match.arg(scales)
+  method <- confint_method(x, conf.method, TRUE)
+  # NULL: no limits; Wald limits come with the tests
+  limits <- if (conf.int && method != "wald") {
+    function(part) confint.hlm(x, part, conf.level, method, ...)
+  }
   makers <- list(
-    fixed = function() tidy_fixed(x, resolve_inference(x, ddf, vcov, cluster), if (conf.int) conf.level),
-    ran_pars = function() tidy_ran_pars(x, scales, if (conf.int) conf.level),
+    fixed = function() add_limits(tidy_fixed(x, resolve_inference(x, ddf, vcov, cluster), if (conf.int) conf.level), limits, "beta_"),
+    ran_pars = function() add_limits(tidy_ran_pars(x, scales, if (conf.int) conf.level), limits, "theta_", scales),
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)
   )
@@ -50,14 +56,25 @@ tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf
   if (length(unknown)) {
     abort_hlm("data", "{.arg effects} knows {.val {names(makers)}}, not {.val {unknown}}.")
   }
-  if (!identical(tolower(conf.method), "wald")) {
-    abort_hlm("data", "{.arg conf.method} = {.val {conf.method}} is not available; use {.val Wald}.")
-  }
   # The order of broom.mixed: fixed effects first.
   pieces <- lapply(makers[intersect(names(makers), effects)], function(maker) maker())
   names <- c("effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value", "conf.low", "conf.high")
   names <- names[names %in% unlist(lapply(pieces, names))]
   as_tidy(do.call(rbind, lapply(unname(pieces), fill_columns, names = names)))
+}
+
+# Limits by another method, whose rows stand in the order of the table.
+add_limits <- function(tidy, limits, part, scales = "sdcor") {
+  if (is.null(limits)) return(tidy)
+  found <- unname(limits(part))
+  if (scales == "vcov") {
+    single <- startsWith(tidy$term, "var__")
+    found[single, ] <- found[single, ]^2
+    found[!single, ] <- NA
+  }
+  tidy$conf.low <- found[, 1L]
+  tidy$conf.high <- found[, 2L]
+  tidy
 }
 
 fill_columns <- function(table, names) {
@@ -68,7 +85,7 @@ fill_columns <- function(table, names) {
 tidy_fixed <- function(x, inference, level) {
   table <- coefficient_table(x, inference, level)
   tidy <- data.frame(
-    effect = "fixed", term = row.names(table), estimate = table$Estimate, std.error = table$`Std. Error`,
+    effect = rep("fixed", nrow(table)), term = row.names(table), estimate = table$Estimate, std.error = table$`Std. Error`,
     statistic = table$`t value`, df = table$df, p.value = table$`Pr(>|t|)`
   )
   if (!is.null(level)) tidy <- cbind(tidy, conf.low = table$lower, conf.high = table$upper)

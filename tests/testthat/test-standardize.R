@@ -127,3 +127,25 @@ test_that("datawizard's generic knows our fits, and ours passes others on", {
   expect_equal(datawizard::standardize(fit_implement_two()), standardize(fit_implement_two()))
   expect_equal(as.numeric(standardize(c(1, 2, 3))), c(-1, 0, 1))
 })
+
+test_that("variables standardised within every person leave no variance of the mean slope", {
+  # synthetic: the ratio of SDs is the same for all persons, so the mean of their deviations is a combination of the predictors
+  d <- therapy_data()
+  d <- d[stats::complete.cases(d), ]
+  z <- function(x) (x - stats::ave(x, d$patient)) / stats::ave(x, d$patient, FUN = stats::sd)
+  d$y <- z(d$distress)
+  d$x <- z(d$alliance)
+  d <- d[is.finite(d$x) & is.finite(d$y), ]
+  fit <- hlm(y ~ within(x) + (0 + within(x) | patient), d)
+  table <- standardize(fit)
+  expect_equal(table$estimate, unname(fixef(fit)[["x_within"]]), tolerance = 1e-6)
+  expect_true(all(is.finite(table$std.error)))
+})
+
+test_that("a zero intercept variance beside a within slope is an exact zero", {
+  d <- therapy_data()
+  d <- d[stats::complete.cases(d), ]
+  d$y <- d$distress - stats::ave(d$distress, d$patient)
+  fit <- hlm(y ~ within(alliance) + (1 + within(alliance) | patient), d)
+  expect_identical(fit$core$theta[[1L]], 0)
+})

@@ -33,7 +33,7 @@ test_that("variances can be asked for instead of standard deviations", {
   expect_equal(table$estimate[table$term == "var__Observation"], sigma(fit)^2)
   expect_true("cov__(Intercept).alliance_within" %in% table$term)
   expect_error(tidy(fit, effects = "everything"), class = "hlm_error_data")
-  expect_error(tidy(fit, conf.method = "profile"), class = "hlm_error_data")
+  expect_error(tidy(fit, conf.method = "exact"), class = "hlm_error_data")
 })
 
 test_that("standard errors of the random-effect parameters come with conf.int, from varcomp()", {
@@ -75,4 +75,27 @@ test_that("augment() adds fitted values and residuals to the data", {
   expect_equal(augment(fit_sleep(), newdata = new)$.fitted, unname(predict(fit_sleep(), new)))
   expect_equal(nrow(augment(fit_sleep(), data = lme4::sleepstudy)), 180)
   expect_error(augment(fit_sleep(), data = lme4::sleepstudy[1:3, ]), class = "hlm_error_data")
+})
+
+test_that("limits come from the method asked for", {
+  fit <- fit_therapy()
+  profiled <- tidy(fit, conf.int = TRUE, conf.method = "profile", conf.level = 0.9)
+  exact <- confint(fit, level = 0.9, method = "profile")
+  fixed <- profiled[profiled$effect == "fixed", ]
+  expect_equal(unname(cbind(fixed$conf.low, fixed$conf.high)), unname(exact[fixed$term, ]))
+  random <- profiled[profiled$effect == "ran_pars", ]
+  theta <- confint(fit, "theta_", level = 0.9, method = "profile")
+  expect_equal(random$conf.low[random$term == "sd__Observation"], theta[["sigma", 1L]])
+  expect_true(all(random$conf.low <= random$estimate & random$estimate <= random$conf.high))
+  variances <- tidy(fit, "ran_pars", conf.int = TRUE, conf.method = "profile", scales = "vcov")
+  expect_equal(is.na(variances$conf.low), startsWith(variances$term, "cov__"))
+  booted <- tidy(fit, "fixed", conf.int = TRUE, conf.method = "boot", nsim = 100, seed = 3)
+  expect_equal(booted$conf.low, unname(confint(fit, "beta_", method = "boot", nsim = 100, seed = 3)[, 1L]))
+})
+
+test_that("a model without fixed effects is printed and tidied", {
+  fit <- hlm(distress ~ 0 + (1 | patient), therapy_data())
+  expect_output(print(fit), "none")
+  expect_output(print(summary(fit)), "none")
+  expect_equal(nrow(tidy(fit, "fixed")), 0L)
 })
