@@ -130,7 +130,7 @@ print.hlm_contextual <- function(x, digits = max(3L, getOption("digits") - 3L), 
 
 # The block in summary() as well.
 print_contextual <- function(x, digits) {
-  cat("Contextual effects (does the average add to the effect of the level itself?)\n")
+  cat("Contextual effects (do the between and the within effect differ?)\n")
   effects <- x$effects
   shown <- format_effects(effects$Estimate, effects$`Std. Error`, digits)
   table <- cbind(
