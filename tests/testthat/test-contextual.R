@@ -90,5 +90,5 @@ test_that("summary() shows the block, print() the joint test", {
   expect_output(print(contextual(fit_therapy())), "Hausman")
   # with cx() the difference is a coefficient already
   plain <- utils::capture.output(print(summary(hlm(distress ~ cx(alliance) + (1 | patient), therapy_data()))))
-  expect_false(any(grepl("does the average add", plain)))
+  expect_false(any(grepl("do the between and the within", plain)))
 })
