@@ -9,8 +9,11 @@
 #' The limits are conventions of the cited literature. They draw attention; none of them decides whether a model is right. Tests are not corrected for
 #' the number of items.
 #'
+#' `check()` does the same. Packages in development have a function of that name, too (`devtools::check()`); whatever is no fit, or nothing, is
+#' passed on to it.
+#'
 #' @param fit A fitted model of class `hlm`.
-#' @param x The result.
+#' @param x A fit; in the methods, the result.
 #' @param all Print items that are in order, too?
 #' @param ... Not used.
 #' @return A data frame of class `hlm_check`: `check`, `about` (the level, predictor or effect), `verdict` (factor `problem`, `look`, `ok`,
@@ -29,6 +32,15 @@ check_fit <- function(fit, ...) {
   table <- table[order(table$verdict), , drop = FALSE]
   row.names(table) <- NULL
   structure(table, class = c("hlm_check", "data.frame"))
+}
+
+#' @rdname check_fit
+#' @export
+check <- function(x, ...) {
+  if (!missing(x) && inherits(x, "hlm")) {
+    return(check_fit(x, ...))
+  }
+  if (missing(x)) pass_on("devtools", "check", ".", ...) else pass_on("devtools", "check", x, ...)
 }
 
 # One function of the fit an entry; each returns a list of findings.

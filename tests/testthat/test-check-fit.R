@@ -17,3 +17,9 @@ test_that("printed: problems first, in words", {
   expect_false(any(grepl("^OK", shown)))
   expect_error(check_fit(1), class = "hlm_error_data")
 })
+
+test_that("check() of a fit is the list, and nothing of the kind for others", {
+  expect_equal(check(fit_therapy()), check_fit(fit_therapy()))
+  skip_if(requireNamespace("devtools", quietly = TRUE))
+  expect_error(check("some folder"), "devtools", class = "hlm_error_data")
+})
