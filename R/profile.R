@@ -1,5 +1,5 @@
 # Profile likelihood: how much the fit worsens when one parameter is held away from its estimate. The curves are computed in the
-# core (src/rust/core/src/inference/profile_likelihood), from the moments, without the rows.
+# core (src/rust/core/src/profile_likelihood), from the moments, without the rows.
 
 #' Profile likelihood of a fitted model
 #'

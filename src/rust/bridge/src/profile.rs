@@ -5,7 +5,7 @@ use crate::convert::{count, named, numbers};
 use crate::fit::{control_of, prepared};
 use extendr_api::prelude::*;
 use wbhlm_core::error::CoreError;
-use wbhlm_core::inference::profile_likelihood::{profile, Curve, Parameter, Request};
+use wbhlm_core::profile_likelihood::{profile, Curve, Parameter, Request};
 
 fn index(value: &Robj, what: &str) -> Result<usize, CoreError> {
     count(Some(value), 1, what).map(|k| k - 1)
@@ -25,9 +25,8 @@ fn parameter(value: &Robj) -> Result<Parameter, CoreError> {
 }
 
 fn curve_list(curve: &Curve) -> List {
-    let column =
-        |pick: fn(&wbhlm_core::inference::profile_likelihood::Step) -> f64| curve.steps.iter().map(pick).collect::<Vec<f64>>();
-    let states = |pick: fn(&wbhlm_core::inference::profile_likelihood::State) -> &[f64]| {
+    let column = |pick: fn(&wbhlm_core::profile_likelihood::Step) -> f64| curve.steps.iter().map(pick).collect::<Vec<f64>>();
+    let states = |pick: fn(&wbhlm_core::profile_likelihood::State) -> &[f64]| {
         curve.steps.iter().flat_map(|step| pick(&step.state).iter().copied()).collect::<Vec<f64>>()
     };
     list!(

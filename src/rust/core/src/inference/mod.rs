@@ -1,5 +1,4 @@
 //! Inference from exact derivatives of the criterion.
 
 pub mod kenward_roger;
-pub mod profile_likelihood;
 pub mod satterthwaite;
