@@ -16,7 +16,7 @@
 
 decompose_variance <- function(fit) {
   groups <- nested_groups(
-    fit, "The decomposition of Rights and Sterba", "Use {.code r2(fit, method = \"nakagawa\")} for crossed groups."
+    fit, "The decomposition of Rights and Sterba", "For crossed groups: r2(fit, method = \"nakagawa\")."
   )
   components <- rbind(
     fixed_components(fit, groups), random_components(fit, groups),

@@ -35,7 +35,7 @@ null_fit <- function(fit) {
 # random intercepts this is tau^2 + sigma^2 / n, n the harmonic mean of the numbers of rows (Snijders & Bosker 2012, p. 112).
 r2_snijders_bosker <- function(fit, baseline = NULL) {
   groups <- nested_groups(
-    fit, "The R squared of Snijders and Bosker", "Use {.code r2(fit, method = \"nakagawa\")} for crossed groups."
+    fit, "The R squared of Snijders and Bosker", "For crossed groups: r2(fit, method = \"nakagawa\")."
   )
   null <- null_fit(fit)
   error <- prediction_error(fit, groups)
