@@ -37,11 +37,12 @@
 #' the degrees of freedom are those that `ddf` asks for, and F tests of several coefficients are Wald tests.
 #'
 #' @section The between-within rule:
-#' With groups of `m_1 < m_2 < ...` units from the highest level to the lowest, `m_0 = 1` (0 without an intercept) and `m_(Q+1)` rows, a
-#' coefficient of a predictor of level `i` has `m_i - m_(i-1) - p_i` degrees of freedom, where `p_i` predictors belong to that level (Pinheiro and Bates 2000, p. 91). The intercept
-#' has, as in 'nlme', the largest number of all levels; estimated means in 'emmeans' have, as 'emmeans' does for 'nlme', no more than the
-#' number of the highest groups minus 1. An interaction belongs to the lowest level among its variables. A contrast of several coefficients has
-#' the smallest number among those with a weight that is not zero, and a test of a term that of the term's own coefficients.
+#' With groups of `m_1 < m_2 < ...` units from the highest level to the lowest, `m_0 = 1` (0 without an intercept) and `m_(Q+1)`
+#' rows, a coefficient of a predictor of level `i` has `m_i - m_(i-1) - p_i` degrees of freedom, where `p_i` predictors belong to
+#' that level (Pinheiro and Bates 2000, p. 91). The intercept has, as in 'nlme', the largest number of all levels; estimated means in
+#' 'emmeans' have, as 'emmeans' does for 'nlme', no more than the number of the highest groups minus 1. An interaction belongs to the
+#' lowest level among its variables. A contrast of several coefficients has the smallest number among those with a weight that is not
+#' zero, and a test of a term that of the term's own coefficients.
 #'
 #' The rule looks at the predictor only: the average of a random slope has the degrees of freedom of the rows, as in 'nlme', although its
 #' information comes from the persons. Satterthwaite and Kenward-Roger take that into account.
