@@ -28,7 +28,7 @@
 #' @param statistic A function of a fit that returns a (named) numeric vector, evaluated on every replicate's fit in addition to the
 #'   parameters: `function(fit) icc(fit)$icc`, for instance. This runs in R and takes some milliseconds per replicate. With `type = "cases"` the fit
 #'   it gets holds the rows that were drawn, and copies of groups have names of their own.
-#' @param x,object The result.
+#' @param x The result.
 #' @param row.names,optional Not used.
 #' @param digits Significant digits.
 #' @param ... Not used.

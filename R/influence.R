@@ -19,7 +19,7 @@
 #' groups) are worth a look. `covratio` below 1: without the group the estimates are more precise, so it is an outlier; above 1: the group adds
 #' precision. `leverage` is the group's share in determining the fixed effects; the shares of independent groups add up to their number.
 #'
-#' @param model,object A fitted model of class `hlm`; for the methods of the result, that.
+#' @param model A fitted model of class `hlm`; for the methods of the result, that.
 #' @param level What is left out in turn: the name of a grouping factor or of another variable of the model, nested in or containing the
 #'   grouping factors (what crosses them costs one evaluation of the model for each group); `"row"` for single rows. By default the
 #'   persons. For `cooks.distance()` of a fit, `NULL` gives the values by row that 'lme4' gives.
