@@ -143,15 +143,9 @@ check_groups <- function(design, n) {
       ))
     }
   }
+  check_outcome_varies(design$y, design)
   for (term in design$terms) {
     group <- design$groups[[term$group]]
-    if (any(term$columns == 0L) && constant_within(design$y, group)) {
-      abort_hlm("data", c(
-        "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
-        i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
-             {.fn lm}, or take an outcome that was measured in every session."
-      ))
-    }
     n_effects <- length(term$columns) * length(group$levels)
     if (n_effects >= n) {
       abort_hlm("design", c(
@@ -161,4 +155,33 @@ check_groups <- function(design, n) {
       ))
     }
   }
+}
+
+# An outcome that is constant in every group of a random intercept leaves nothing for the residual.
+check_outcome_varies <- function(y, design) {
+  for (term in design$terms) {
+    group <- design$groups[[term$group]]
+    if (any(term$columns == 0L) && constant_within(y, group)) {
+      abort_hlm("data", c(
+        "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
+        i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
+             {.fn lm}, or take an outcome that was measured in every session."
+      ))
+    }
+  }
+}
+
+# The same effect of the same group twice: its variance could be split between the two in any way.
+check_terms_differ <- function(design) {
+  effects <- unlist(lapply(design$terms, function(term) paste(term$group, term$columns)))
+  again <- unique(effects[duplicated(effects)])
+  if (length(again) == 0L) {
+    return(invisible())
+  }
+  term <- Filter(function(term) any(paste(term$group, term$columns) %in% again), design$terms)[[1L]]
+  name <- term$names[paste(term$group, term$columns) %in% again][[1L]]
+  abort_hlm("formula", c(
+    "The random effect {.val {name}} of {.var {design$groups[[term$group]]$name}} is in the formula more than once.",
+    i = "Keep it in one term: {.code (1 | g) + (0 + x | g)} has an intercept and a slope that are not correlated."
+  ))
 }

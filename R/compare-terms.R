@@ -74,6 +74,7 @@ contrasts_type2 <- function(object) {
   x <- kept_x(object)
   columns <- columns_by_term(object)
   contained <- term_containment(object)
+  if (length(contained) == 1L) return(contrasts_type1(object))
   marginal <- contrasts_marginal(object)
   stats::setNames(lapply(names(columns), function(term) {
     if (!length(contained[[term]])) return(marginal[[term]])
@@ -109,7 +110,9 @@ factor_variables <- function(object) names(object$blueprint$xlevels)
 # itself; otherwise the complete (over-parametrised) design decides, so that the result does not depend on the contrasts.
 contrasts_type3 <- function(object) {
   contained <- term_containment(object)
-  if (!any(lengths(contained))) return(contrasts_marginal(object))
+  if (length(contained) == 1L) return(contrasts_type1(object))
+  # the degrees of freedom of a test of several rows depend on how its hypothesis is written: by treatment contrasts, as in 'lmerTest'
+  if (!any(lengths(contained)) && treatment_coded(object)) return(contrasts_marginal(object))
   frame <- stats::model.frame(object)
   x <- treatment_x(object, frame)
   complete <- complete_x(object, frame)
@@ -136,6 +139,11 @@ contrasts_type3 <- function(object) {
     dimnames(l) <- list(NULL, names(fixef.hlm(object)))
     l
   })
+}
+
+# Are all factors coded by treatment contrasts (or are there none)?
+treatment_coded <- function(object) {
+  all(vapply(object$blueprint$contrasts, function(coding) identical(coding$given, "contr.treatment"), NA))
 }
 
 clean <- function(x) zapsmall(x, digits = 10L)

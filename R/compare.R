@@ -34,6 +34,7 @@
 #' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
 #' @export
 anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
+  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
   others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
   if (!is.null(vcov) || !is.null(cluster)) {
@@ -190,11 +191,12 @@ same_partition <- function(a, b) {
 #' drop1(hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy))
 #' @export
 drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = NULL, vcov = NULL, cluster = NULL, k = 2, ...) {
+  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
   check_dots(...)
   test <- match.arg(test)
   marginal <- stats::drop.scope(stats::terms(object))
   scope <- scope %||% marginal
-  if (inherits(scope, "formula")) scope <- attr(stats::terms(scope), "term.labels")
+  if (inherits(scope, "formula")) scope <- drop1_scope(object, scope)
   wrong <- setdiff(scope, marginal)
   if (length(wrong)) {
     abort_hlm("formula", c(
@@ -206,8 +208,27 @@ drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf 
   drop1_refit(object, scope, test, k)
 }
 
+drops_nothing <- function(object, term) {
+  if (!length(object$core$dropped)) {
+    return(FALSE)
+  }
+  x <- design_matrix_x(object)
+  rest <- x[, object$design$x_assign != match(term, term_label_names(object)), drop = FALSE]
+  qr(rest)$rank == qr(x)$rank
+}
+
+# A scope as a formula; `.` stands for the terms of the model.
+drop1_scope <- function(object, scope) {
+  full <- stats::delete.response(stats::terms(object))
+  attr(stats::terms(stats::update.formula(stats::formula(full), scope)), "term.labels")
+}
+
 drop1_f <- function(object, scope, inference) {
-  table <- term_tests(object, contrasts_marginal(object)[scope], inference)
+  hypotheses <- contrasts_marginal(object)[scope]
+  # a term whose place an aliased column would take changes nothing when it is dropped
+  still <- vapply(scope, function(term) drops_nothing(object, term), NA)
+  hypotheses[still] <- lapply(hypotheses[still], function(l) l[0L, , drop = FALSE])
+  table <- term_tests(object, hypotheses, inference)
   structure(table, heading = c(
     paste("Tests for dropping one term, with", inference$label), drop1_model_line(object)
   ), class = c("anova", "data.frame"))

@@ -5,8 +5,9 @@ confint_profile <- function(object, parm = NULL, level = 0.95, scale = "sd", rem
   cutoff <- stats::qnorm((1 + level) / 2)
   made <- profile_curves(object, parm, cutoff, cutoff * 1.02, reml)
   limits <- matrix(NA_real_, nrow(made$chosen), 2L, dimnames = list(made$chosen$name, interval_names(level)))
-  for (name in names(made$curves)) {
-    limits[name, ] <- c(made$curves[[name]]$lower, made$curves[[name]]$upper)
+  for (i in seq_len(nrow(limits))) {
+    curve <- made$curves[[rownames(limits)[[i]]]]
+    if (!is.null(curve)) limits[i, ] <- c(curve$lower, curve$upper)
   }
   lost <- rownames(limits)[rowSums(is.nan(limits)) > 0L]
   if (length(lost)) {

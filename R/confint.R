@@ -37,6 +37,7 @@
 #' @export
 confint.hlm <- function(object, parm = NULL, level = 0.95, method = NULL, ddf = NULL, vcov = NULL, cluster = NULL,
                         scale = c("sd", "variance"), REML = FALSE, ...) {
+  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
   method <- confint_method(object, method, is.null(ddf) && is.null(vcov) && is.null(cluster))
   if (method == "boot") {
     return(if (is.null(parm)) confint_boot(object, level = level, ...) else confint_boot(object, parm, level, ...))

@@ -33,6 +33,7 @@ contest <- function(model, L, ...) UseMethod("contest")
 #' @export
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
                         ddf = NULL, vcov = NULL, cluster = NULL, ...) {
+  cluster <- cluster_argument(model, substitute(cluster), parent.frame())
   check_dots(...)
   inference <- resolve_inference(model, ddf, vcov, cluster)
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
@@ -48,6 +49,8 @@ contrast_matrix <- function(model, l) {
   if (!is.numeric(l)) abort_hlm("data", "{.arg L} must be numeric.")
   if (!is.matrix(l)) l <- matrix(l, 1L, dimnames = list(NULL, names(l)))
   if (!is.null(colnames(l)) && !identical(colnames(l), coefficients)) {
+    twice <- unique(colnames(l)[duplicated(colnames(l))])
+    if (length(twice)) abort_hlm("data", "{.arg L} names {.val {twice}} more than once.")
     unknown <- setdiff(colnames(l), coefficients)
     if (length(unknown)) {
       abort_hlm("data", c(

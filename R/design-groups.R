@@ -18,7 +18,17 @@ group_factor <- function(x, name) {
       x = "It is of class {.cls {class(x)}}."
     ))
   }
-  sorted_codes(x, as.character)
+  sorted_codes(x, plain_labels)
+}
+
+# Whole numbers as a person writes them: as.character() makes 100000 "1e+05", and the same id stored as an integer would be another one.
+plain_labels <- function(x) {
+  labels <- as.character(x)
+  if (is.double(x)) {
+    long <- which(abs(x) >= 1e5 & abs(x) < 1e15 & x == round(x))
+    if (length(long)) labels[long] <- format(x[long], scientific = FALSE, trim = TRUE, digits = 15L)
+  }
+  labels
 }
 
 sorted_codes <- function(x, label) {
@@ -128,7 +138,7 @@ group_labels <- function(expr, columns, env) {
   }
   x <- eval(expr, columns, env)
   if (is.logical(x)) x <- as.character(x)
-  as.character(plain_column(x))
+  plain_labels(plain_column(x))
 }
 
 # For each level of `inner` the level of `outer` it lies in, or NULL when one lies in several or a row lacks either.

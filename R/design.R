@@ -25,6 +25,7 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
     terms = groups$terms
   )
   for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
+  check_terms_differ(design)
   class(design) <- "hlm_design"
   check_groups(design, length(design$y))
   warn_ids(spec, frame)
@@ -209,10 +210,17 @@ design_groups <- function(spec, frame, z) {
 frame_offset <- function(spec, frame, variables) {
   own <- if (!is.null(frame[["(offset)"]])) frame[["(offset)"]] else frame$raw[["(offset)"]]
   for (i in rev(spec$terms$offset)) {
-    part <- as.double(variables[[spec$terms$labels[[i]]]])
+    part <- offset_values(variables[[spec$terms$labels[[i]]]], spec$terms$labels[[i]])
     own <- if (is.null(own)) part else part + own
   }
   own
+}
+
+offset_values <- function(x, label) {
+  if (is.factor(x) || !is.numeric(x) || NCOL(x) != 1L) {
+    abort_hlm("data", "{.code {label}} must be a number for every row, not {.cls {class(x)[1L]}}.")
+  }
+  as.double(x)
 }
 
 frame_weights <- function(frame) {

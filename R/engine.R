@@ -110,6 +110,10 @@ report_fit <- function(core, design) {
            effects} cannot be told apart from theirs."
     ))
   }
+  warn_failed(core)
+}
+
+warn_failed <- function(core) {
   if (core$status == "failed") {
     warn_hlm("convergence", c("The estimation did not converge: do not interpret these results.", i = core$message))
   }

@@ -231,5 +231,5 @@ getme_factors <- function(fit) {
   l <- Matrix::Cholesky(Matrix::crossprod(zl), perm = TRUE, LDL = FALSE, Imult = 1)
   rzx <- as.matrix(Matrix::solve(l, Matrix::solve(l, Matrix::crossprod(zl, x), system = "P"), system = "L"))
   dimnames(rzx) <- list(NULL, colnames(x))
-  list(L = l, RZX = rzx, RX = chol(crossprod(x) - crossprod(rzx)))
+  list(L = l, RZX = rzx, RX = if (ncol(x)) chol(crossprod(x) - crossprod(rzx)) else matrix(0, 0L, 0L))
 }

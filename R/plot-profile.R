@@ -50,6 +50,12 @@ plot_profile_pairs <- function(x, levels) {
   if (length(names) < 2L) abort_hlm("data", "Pairs need the profiles of at least two parameters.")
   pairs <- utils::combn(length(names), 2L, simplify = FALSE)
   contours <- do.call(rbind, lapply(pairs, function(pair) pair_contours(x, names[pair], levels)))
+  if (is.null(contours)) {
+    abort_hlm("data", c(
+      "No pair of parameters has contours at these levels.",
+      i = "Follow the curves farther, {.code profile(fit, level.max = 0.999)}, or choose lower {.arg levels}."
+    ))
+  }
   traces <- do.call(rbind, lapply(pairs, function(pair) pair_traces(x, names[pair])))
   for (column in c("first", "second")) {
     contours[[column]] <- factor(contours[[column]], levels = names)
@@ -66,8 +72,14 @@ plot_profile_pairs <- function(x, levels) {
 # zeta of each parameter along the curve of each other one.
 zeta_of <- function(x, name, values) {
   rows <- x[x$.par == name, ]
-  keep <- !duplicated(rows[[name]])
-  stats::splinefun(rows[[name]][keep], rows$.zeta[keep], method = "monoH.FC")(values)
+  keep <- !duplicated(rows[[name]]) & is.finite(rows[[name]])
+  if (sum(keep) < 2L) {
+    return(rep(NA_real_, length(values)))
+  }
+  zeta <- rep(NA_real_, length(values))
+  known <- is.finite(values)
+  zeta[known] <- stats::splinefun(rows[[name]][keep], rows$.zeta[keep], method = "monoH.FC")(values[known])
+  zeta
 }
 
 pair_traces <- function(x, pair) {
@@ -83,11 +95,15 @@ pair_contours <- function(x, pair, levels) {
   rows <- lapply(pair, function(name) x[x$.par == name, ])
   along <- function(i, j) {
     other <- zeta_of(x, pair[[j]], rows[[i]][[pair[[j]]]])
-    keep <- !duplicated(rows[[i]]$.zeta)
-    stats::splinefun(rows[[i]]$.zeta[keep], other[keep], method = "natural")
+    keep <- !duplicated(rows[[i]]$.zeta) & is.finite(other)
+    if (sum(keep) < 2L) NULL else stats::splinefun(rows[[i]]$.zeta[keep], other[keep], method = "natural")
   }
   on_first <- along(1L, 2L)
   on_second <- along(2L, 1L)
+  # a correlation that does not exist along the other's curve, or a flat curve: no contours
+  if (is.null(on_first) || is.null(on_second)) {
+    return(NULL)
+  }
   reach <- function(i, r) min(rows[[i]]$.zeta) <= -r && max(rows[[i]]$.zeta) >= r
   do.call(rbind, lapply(levels, function(level) {
     # two parameters: the radius of a joint region

@@ -20,7 +20,7 @@
 #' @param se.fit Return standard errors too? They hold given the estimated variance components, and cover the fixed effects
 #'   and the random effects in `re.form`; for groups not analysed they include how much such groups differ.
 #' @param shift A named numeric vector: how far to move which variables.
-#' @param at The level that `shift` moves: `"within"` or `"between"`.
+#' @param at The level that `shift` moves: `"within"`, `"between"`, or the name of a higher level of the formula (`"therapist"`).
 #' @param na.action What to do with rows of `newdata` that have missing values; by default they give `NA`.
 #' @param type Only `"response"` (or `"link"`, the same here).
 #' @param ... Not used.
@@ -39,7 +39,7 @@ predict.hlm <- function(object, newdata = NULL, re.form = NULL, allow.new.levels
                         at = c("within", "between"), na.action = stats::na.pass, type = c("response", "link"), ...) {
   check_dots(...)
   match.arg(type)
-  at <- match.arg(at)
+  at <- at[[1L]]
   chosen <- random_choice(object, re.form)
   if (is.null(newdata) && is.null(shift) && !se.fit) {
     return(per_row(object, fixed_predictor(object) + random_predictor_chosen(object, chosen)))

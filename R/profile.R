@@ -45,7 +45,7 @@ profile.hlm <- function(fitted, which = NULL, level.max = 0.99, REML = FALSE, ..
   }, made$curves, made$parameters$name, made$models)
   table <- do.call(rbind, unname(pieces))
   row.names(table) <- NULL
-  structure(table, class = c("hlm_profile", "data.frame"), parameters = made$all, missing = made$missing)
+  structure(table, class = c("hlm_profile", "data.frame"), parameters = made$all, missing = made$missing, level.max = level.max)
 }
 
 # All parameters in lme4's order: per term the SDs and correlations down the columns of its lower triangle, sigma, the coefficients.
@@ -167,6 +167,13 @@ theta_to_sdcor <- function(fit, theta, sigma) {
 confint.hlm_profile <- function(object, parm = NULL, level = 0.95, ...) {
   check_dots(...)
   check_level(level)
+  reached <- attr(object, "level.max")
+  if (level > reached) {
+    abort_hlm("data", c(
+      "The curves were followed to the limits of {100 * reached} % intervals only.",
+      i = "For {100 * level} %: {.code profile(fit, level.max = {level})}, or {.code confint(fit, level = {level})}."
+    ))
+  }
   table <- attr(object, "parameters")
   chosen <- choose_parameters(table, parm)$name
   cutoff <- stats::qnorm((1 + level) / 2)
@@ -183,7 +190,11 @@ confint.hlm_profile <- function(object, parm = NULL, level = 0.95, ...) {
 
 # Values of the parameter at given zetas: a monotone cubic through the points; beyond a curve that ends at the parameter's bound, the bound.
 profile_interpolate <- function(zeta, value, at) {
-  keep <- !duplicated(zeta)
+  keep <- !duplicated(zeta) & is.finite(value)
+  if (sum(keep) < 2L) {
+    # a curve without any rise: the data say nothing about the parameter
+    return(ifelse(at < 0, min(value, na.rm = TRUE), max(value, na.rm = TRUE)))
+  }
   value_at <- stats::splinefun(zeta[keep], value[keep], method = "monoH.FC")
   ifelse(at < min(zeta), value[which.min(zeta)], ifelse(at > max(zeta), value[which.max(zeta)], value_at(at)))
 }
@@ -206,11 +217,12 @@ interval_names <- function(level) {
 print.hlm_profile <- function(x, ...) {
   held <- unique(as.character(x$.par))
   cat("Profile likelihood of ", count(length(held), "parameter"), ", ", count(nrow(x), "point"), "\n", sep = "")
-  shown <- confint.hlm_profile(x, held)
+  level <- min(0.95, attr(x, "level.max"))
+  shown <- confint.hlm_profile(x, held, level)
   estimate <- vapply(held, function(name) x[[name]][x$.par == name][which.min(abs(x$.zeta[x$.par == name]))], 0)
-  print_table(cbind(
-    Name = held, Estimate = format_column(estimate), `2.5 %` = format_column(shown[, 1L]), `97.5 %` = format_column(shown[, 2L])
-  ))
+  table <- cbind(Name = held, Estimate = format_column(estimate), format_column(shown[, 1L]), format_column(shown[, 2L]))
+  colnames(table)[3:4] <- interval_names(level)
+  print_table(table)
   missing <- attr(x, "missing")
   if (length(missing)) cat("Without a profile (an SD is zero): ", paste(missing, collapse = ", "), "\n", sep = "")
   invisible(x)

@@ -23,7 +23,9 @@ refit <- function(object, newresp, ...) UseMethod("refit")
 refit.hlm <- function(object, newresp, ...) {
   check_dots(...)
   object <- with_outcome(object, new_response(object, newresp))
+  check_outcome_varies(object$design$y, object$design)
   object$core <- engine_fit(object$design, isTRUE(object$REML), object$control)
+  warn_failed(object$core)
   object
 }
 

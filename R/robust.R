@@ -26,7 +26,11 @@ match_robust_type <- function(type) {
 # the fit is that variable, anything else is evaluated.
 cluster_argument <- function(fit, expr, env) {
   if (is.name(expr) && as.character(expr) %in% c(names(fit$data), group_names(fit))) return(as.character(expr))
-  eval(expr, env)
+  tryCatch(eval(expr, env), error = function(e) {
+    abort_hlm("data", c(
+      "{.code {deparse1(expr)}} is no variable of the fit: {conditionMessage(e)}.", i = "The fit knows {.var {names(fit$data)}}."
+    ))
+  })
 }
 
 # list(name, codes, labels): clusters of the analysed rows. `cluster`: NULL, a name, ~name, or one value per row.

@@ -28,6 +28,7 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
     id = id,
     time = time
   )
+  check_outcome_alone(spec)
   check_time_given(spec)
   class(spec) <- "hlm_spec"
   spec
@@ -72,6 +73,13 @@ check_derived_names <- function(parts, requests) {
       "The formula uses {.var {both}} as a column of the data and also makes a column of that name.",
       i = "Use the column of the data or the term in the formula, not both; or rename the column."
     ))
+  }
+}
+
+check_outcome_alone <- function(spec) {
+  factors <- spec$terms$factors
+  if (is.matrix(factors) && any(factors[spec$terms$response, ] > 0L)) {
+    abort_hlm("formula", "The outcome {.var {spec$terms$labels[[spec$terms$response]]}} is also a predictor.")
   }
 }
 

@@ -29,6 +29,7 @@
 #' @importFrom rlang %||%
 #' @export
 summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
+  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
   check_dots(...)
   inference <- resolve_inference(object, ddf, vcov, cluster)
   likelihood <- logLik.hlm(object)

@@ -40,6 +40,7 @@ as_tidy <- function(table) {
 #' @rdname hlm-tidiers
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = NULL, scales = c("sdcor", "vcov"), vcov = NULL, cluster = NULL, ...) {
+  cluster <- cluster_argument(x, substitute(cluster), parent.frame())
   scales <- match.arg(scales)
   method <- confint_method(x, conf.method, TRUE)
   # NULL: no limits; Wald limits come with the tests
@@ -78,7 +79,7 @@ add_limits <- function(tidy, limits, part, scales = "sdcor") {
 }
 
 fill_columns <- function(table, names) {
-  for (name in setdiff(names, names(table))) table[[name]] <- if (name %in% c("group", "level")) NA_character_ else NA_real_
+  for (name in setdiff(names, names(table))) table[[name]] <- rep(if (name %in% c("group", "level")) NA_character_ else NA_real_, nrow(table))
   table[names]
 }
 

@@ -28,7 +28,8 @@ update.hlm <- function(object, formula., ..., evaluate = TRUE) {
   }
   call <- object$call
   call$formula <- formula
-  for (name in names(changes)) call[[name]] <- changes[[name]]
+  for (name in names(changes)) call[name] <- list(changes[[name]])
+  call <- as.call(as.list(call)[!vapply(as.list(call), is.null, NA)])
   if (!evaluate) return(call)
   fit <- eval(update_call(object, formula, changes, caller), caller)
   fit$call <- call
@@ -52,7 +53,11 @@ update_call <- function(object, formula, changes, caller) {
     if ("(offset)" %in% names(object$data)) stored$offset <- as.name("(offset)")
   }
   stored$na.action <- update_na_action(object)
-  for (name in names(changes)) stored[[name]] <- changes[[name]]
+  stored[names(changes)] <- changes
+  # constants of the formula that were neither in the data nor are where the formula is kept
+  if (length(object$blueprint$constants)) {
+    environment(stored$formula) <- list2env(object$blueprint$constants, parent = environment(formula))
+  }
   as.call(c(list(hlm), stored[!vapply(stored, is.null, TRUE)]))
 }
 

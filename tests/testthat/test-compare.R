@@ -157,3 +157,24 @@ test_that("a covariance matrix for several models is not taken silently", {
   small <- hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy)
   expect_warning(anova(small, fit_sleep(), vcov = vcov(small)), class = "hlm_warning_arguments")
 })
+
+test_that("type III df do not depend on the coding of a factor", {
+  d <- therapy_data()
+  d$phase <- factor((d$session - 1) %/% 2)
+  dens <- lapply(c("contr.treatment", "contr.sum", "contr.helmert"), function(coding) {
+    fit <- hlm(distress ~ phase + alliance + (phase | patient), d, contrasts = list(phase = coding))
+    anova(fit, type = 3)["phase", "DenDF"]
+  })
+  expect_equal(dens[[2L]], dens[[1L]], tolerance = 1e-4)
+  expect_equal(dens[[3L]], dens[[1L]], tolerance = 1e-4)
+})
+
+test_that("drop1() takes ~ ., and a term that an aliased column stands in for has no test", {
+  d <- therapy_data()
+  fit <- hlm(distress ~ session + alliance + (1 | patient), d)
+  expect_equal(drop1(fit, ~.), drop1(fit))
+  d$twice <- 2 * d$session
+  aliased <- suppressMessages(hlm(distress ~ session + alliance + twice + (1 | patient), d))
+  expect_true(is.na(drop1(aliased)["session", "F value"]))
+  expect_false(is.na(drop1(aliased)["alliance", "F value"]))
+})

@@ -71,3 +71,11 @@ test_that("the mean squares of a scaled F test belong to the unscaled statistic,
   expect_equal(test$`Sum Sq`, 3 * test$`Mean Sq`)
   expect_lt(test$`F value`, unscaled)
 })
+
+test_that("a coefficient named twice is refused; clusters go by bare names", {
+  fit <- fit_therapy()
+  expect_error(contest(fit, c(session = 1, session = -1)), "more than once", class = "hlm_error_data")
+  two <- hlm(distress ~ session + wb(alliance) + (1 | patient), therapy_data())
+  expect_equal(summary(two, vcov = "CR2", cluster = patient)$coefficients, summary(two, vcov = "CR2", cluster = "patient")$coefficients)
+  expect_error(summary(two, vcov = "CR2", cluster = clinic), class = "hlm_error_data")
+})

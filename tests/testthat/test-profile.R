@@ -114,3 +114,17 @@ test_that("parameters that do not exist are refused", {
   failed$core$status <- "failed"
   expect_error(profile(failed), class = "hlm_error_numerical")
 })
+
+test_that("a profile gives no limits beyond the level it was followed to", {
+  p <- profile(fit_therapy(), "sigma", level.max = 0.8)
+  expect_error(confint(p, "sigma", level = 0.9), "level.max", class = "hlm_error_data")
+  expect_output(print(p), "10 %")
+})
+
+test_that("pairs without contours are left out", {
+  skip_if_not_installed("ggplot2")
+  d <- therapy_data()
+  d$even <- d$session %% 2
+  fit <- hlm(distress ~ session + (even | patient), d)
+  expect_s3_class(ggplot2::ggplot_build(plot(profile(fit, level.max = 0.999), "pairs")), "ggplot_built")
+})

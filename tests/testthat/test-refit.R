@@ -33,3 +33,9 @@ test_that("outcomes that cannot be used are refused", {
   expect_error(refit(fit, data.frame(a = 1:238, b = 1:238)), class = "hlm_error_data")
   expect_error(refit(fit, c(NA, fit$design$y[-1])), class = "hlm_error_data")
 })
+
+test_that("refit() checks the outcome as hlm() does", {
+  fit <- fit_therapy()
+  patient <- fit$design$groups[[1L]]$codes
+  expect_error(refit(fit, as.double(patient)), "never varies", class = "hlm_error_data")
+})

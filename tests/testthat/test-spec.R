@@ -57,3 +57,11 @@ test_that("a spec holds no environment of a function", {
 test_that("a spec prints what the columns are", {
   expect_snapshot(print(parse_formula(y ~ wb(x, level = "therapist") + lagged(w) + (1 | g), time = "t")))
 })
+
+test_that("the outcome is no predictor, and no random effect stands there twice", {
+  d <- synthetic_sessions()
+  expect_error(front(y ~ x + y + (1 | patient), d), "also a predictor", class = "hlm_error_formula")
+  expect_error(front(y ~ x + (1 | patient) + (1 | patient), d), "more than once", class = "hlm_error_formula")
+  expect_error(front(y ~ x + (x | patient) + (0 + x | patient), d), "more than once", class = "hlm_error_formula")
+  expect_error(front(y ~ x + offset(treatment) + (1 | patient), d), "must be a number", class = "hlm_error_data")
+})

@@ -55,3 +55,14 @@ test_that("the call of an updated fit can be read, and updated again", {
   expect_false(isREML(fit))
   expect_lt(nchar(deparse1(fit$call)), 200)
 })
+
+test_that("constants of the formula and NULL arguments survive an update", {
+  d <- synthetic_sessions()
+  made <- function() {
+    scale_by <- 2
+    hlm(y ~ wb(x) + I(w * scale_by) + (1 | patient), d)
+  }
+  fit <- made()
+  expect_equal(fixef(update(fit, REML = FALSE)), fixef(as_ml(fit)))
+  expect_equal(fixef(update(fit, weights = NULL)), fixef(fit))
+})
