@@ -2,7 +2,10 @@
 
 log <- readLines(commandArgs(TRUE)[1], warn = FALSE)
 known <- c(
-  "installed package size" = "the compiled library: 4 MB after stripping, mostly linear algebra kernels for several processor types; the help texts and five vignettes",
+  "installed package size" = paste(
+    "the compiled library: 4 MB after stripping, mostly linear algebra kernels for several processor types;",
+    "the help texts and five vignettes"
+  ),
   "CRAN incoming feasibility" = "a new submission",
   "future file timestamps" = "no network to ask for the time",
   "HTML version of manual" = "`tidy` is not installed",
