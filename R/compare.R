@@ -34,6 +34,7 @@
 #' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
 #' @export
 anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
+  check_flag(refit, "refit")
   others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
   if (!is.null(vcov) || !is.null(cluster)) {
@@ -191,7 +192,7 @@ same_partition <- function(a, b) {
 #' @export
 drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = NULL, vcov = NULL, cluster = NULL, k = 2, ...) {
   check_dots(...)
-  test <- match.arg(test)
+  test <- check_choice(test, c("F", "Chisq", "none"), "test")
   marginal <- stats::drop.scope(stats::terms(object))
   scope <- scope %||% marginal
   if (inherits(scope, "formula")) scope <- attr(stats::terms(scope), "term.labels")

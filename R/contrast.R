@@ -34,6 +34,8 @@ contest <- function(model, L, ...) UseMethod("contest")
 contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint = TRUE, level = 0.95,
                         ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   check_dots(...)
+  check_flag(joint, "joint")
+  check_level(level)
   inference <- resolve_inference(model, ddf, vcov, cluster)
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
     l <- contrast_matrix(model, l)

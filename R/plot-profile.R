@@ -19,7 +19,8 @@
 #' plot(p)
 #' @export
 plot.hlm_profile <- function(x, which = c("zeta", "pairs"), absolute = FALSE, levels = c(0.5, 0.8, 0.9, 0.95, 0.99), ...) {
-  which <- match.arg(which)
+  which <- check_choice(which, c("zeta", "pairs"), "which")
+  check_flag(absolute, "absolute")
   rlang::check_installed("ggplot2", "to draw plots")
   if (which == "zeta") plot_zeta(x, absolute, levels) else plot_profile_pairs(x, levels)
 }

@@ -40,7 +40,9 @@ as_tidy <- function(table) {
 #' @rdname hlm-tidiers
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = NULL, scales = c("sdcor", "vcov"), vcov = NULL, cluster = NULL, ...) {
-  scales <- match.arg(scales)
+  scales <- check_choice(scales, c("sdcor", "vcov"), "scales")
+  check_flag(conf.int, "conf.int")
+  check_level(conf.level, "conf.level")
   method <- confint_method(x, conf.method, TRUE)
   # NULL: no limits; Wald limits come with the tests
   limits <- if (conf.int && method != "wald") {
