@@ -193,6 +193,7 @@ same_partition <- function(a, b) {
 drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = NULL, vcov = NULL, cluster = NULL, k = 2, ...) {
   check_dots(...)
   test <- check_choice(test, c("F", "Chisq", "none"), "test")
+  if (!is_number(k)) abort_hlm("data", "{.arg k} must be one number.")
   marginal <- stats::drop.scope(stats::terms(object))
   scope <- scope %||% marginal
   if (inherits(scope, "formula")) scope <- attr(stats::terms(scope), "term.labels")

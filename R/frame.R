@@ -107,7 +107,10 @@ apply_subset <- function(frame, inputs) {
   for (name in c("weights", "offset")) {
     value <- inputs[[name]]
     if (is.null(value)) next
-    if (!is.numeric(value) || !length(value) %in% c(1L, frame$n)) {
+    if (!is.numeric(value)) {
+      abort_hlm("data", "{.arg {name}} must be numbers, one per row of the data, not of class {.cls {class(value)}}.")
+    }
+    if (!length(value) %in% c(1L, frame$n)) {
       abort_hlm("data", "{.arg {name}} must be one number per row of the data ({frame$n}); it has {length(value)} values.")
     }
     frame$raw[[paste0("(", name, ")")]] <- rep_len(as.double(value), frame$n)

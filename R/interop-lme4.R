@@ -91,6 +91,7 @@ isREML.hlm <- function(x, ...) isTRUE(x$REML)
 #' @rdname hlm-generics
 #' @export
 isSingular.hlm <- function(x, tol = 1e-4) {
+  if (!is_number(tol) || tol < 0) abort_hlm("data", "{.arg tol} must be a number that is not negative.")
   if (length(x$core$boundary) > 0L) {
     return(TRUE)
   }

@@ -186,6 +186,7 @@ criterion_at_fit <- function(object, reml) {
 #' @rdname hlm-accessors
 #' @export
 deviance.hlm <- function(object, REML = NULL, ...) {
+  if (!is.null(REML)) check_flag(REML, "REML")
   if (is.null(REML) && isTRUE(object$REML)) {
     warn_hlm("deviance", c(
       "This model was fitted by REML, so \"deviance\" can mean two things; the REML criterion is returned.",

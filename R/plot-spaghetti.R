@@ -23,6 +23,7 @@ plot_spaghetti <- function(x, outcome = NULL, id = NULL, time = NULL, group = NU
   if (!inherits(x, "hlm") && !is.list(x) && !is.matrix(x)) {
     abort_hlm("data", "{.arg x} must be a data frame or a model fitted with {.fn hlm}, not an object of class {.cls {class(x)}}.")
   }
+  if (!is.null(highlight) && !is.atomic(highlight)) abort_hlm("data", "{.arg highlight} must hold values of {.arg id}.")
   names <- spaghetti_names(
     x, outcome = substitute(outcome), id = substitute(id), time = substitute(time), group = substitute(group)
   )

@@ -80,6 +80,9 @@ test_that("a bad choice, flag, level or seed is a classed error everywhere", {
     contest(fit, c(0, 1), joint = FALSE, level = 95), r2(fit, conf.int = "a"), as.data.frame(VarCorr(fit), order = "foo"), print(VarCorr(fit), comp = "foo"),
     simulate(fit, seed = "a"), simulate(fit, seed = -1), simulate(fit, seed = 2^40), simulate(fit, seed = mean), rlrt(fit, seed = 1:2),
     icc(fit, conf.int = TRUE, method = "boot", seed = NA), r2(fit, conf.int = TRUE, seed = 1.5), ranova(fit, seed = "a"), ranova(fit, nsim = 0),
+    ranef(fit, condVar = NA), ranef(fit, drop = "a"), contest(fit, c(0, 1), collect = NA), contest(fit, c(0, 1), joint = FALSE, confint = NA),
+    drop1(fit, k = "a"), deviance(fit, REML = "a"), isSingular(fit, tol = "a"), plot(influence(fit), n_label = "a"),
+    plot_spaghetti(fit, time = Days, highlight = mean),
     ranova(fit, nsim = "a"), standardize(fit, se = "bootstrap", nsim = 2, seed = "a"), residuals(fit, mean), residuals(fit, list(1))
   )
   for (call in as.list(bad)) expect_error(eval(call), class = "hlm_error", label = deparse1(call))
