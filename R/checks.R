@@ -28,12 +28,6 @@ check_flag <- function(value, name) {
   }
 }
 
-check_nsim <- function(nsim, least = 1) {
-  if (!is_number(nsim) || nsim < least || nsim != round(nsim)) {
-    abort_hlm("data", "{.arg nsim} must be a whole number of at least {least}.")
-  }
-}
-
 # A seed for R's own generator, which takes integers only; NULL leaves the session's stream as it is.
 check_session_seed <- function(seed) {
   if (is.null(seed)) return(invisible())
