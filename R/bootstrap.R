@@ -57,6 +57,9 @@
 #' @export
 bootstrap <- function(fit, ...) UseMethod("bootstrap")
 
+#' @export
+bootstrap.default <- function(fit, ...) abort_not_hlm("bootstrap", fit)
+
 #' @rdname bootstrap
 #' @export
 bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "cases"), group = NULL, seed = NULL, threads = NULL,
@@ -105,7 +108,8 @@ check_nsim <- function(nsim) {
 check_boot_seed <- function(seed) {
   if (is.null(seed)) return(sample.int(.Machine$integer.max, 1L))
   if (!is.numeric(seed) || length(seed) != 1L || !isTRUE(seed >= 0 && seed < 2^53) || seed != round(seed)) {
-    abort_hlm("data", "{.arg seed} must be a whole number that is not negative, not {.val {seed}}.")
+    shown <- if (is.numeric(seed)) seed else class(seed)[1L]
+    abort_hlm("data", "{.arg seed} must be a whole number that is not negative, not {.val {shown}}.")
   }
   seed
 }

@@ -8,10 +8,12 @@ check_choice <- function(value, choices, name) {
   if (identical(value, choices)) {
     return(choices[[1L]])
   }
-  if (!is.character(value) || length(value) != 1L || !value %in% choices) {
-    abort_hlm("design", "{.arg {name}} must be one of {.val {choices}}, not {.val {value}}.")
+  found <- if (is.character(value) && length(value) == 1L) pmatch(value, choices) else NA_integer_
+  if (is.na(found)) {
+    given <- if (is.character(value)) value else paste("an object of class", class(value)[1L])
+    abort_hlm("design", "{.arg {name}} must be one of {.val {choices}}, not {.val {given}}.")
   }
-  value
+  choices[[found]]
 }
 
 check_level <- function(level, name = "level") {
@@ -23,6 +25,14 @@ check_level <- function(level, name = "level") {
 check_flag <- function(value, name) {
   if (!is.logical(value) || length(value) != 1L || is.na(value)) {
     abort_hlm("design", "{.arg {name}} must be TRUE or FALSE.")
+  }
+}
+
+# A seed for R's own generator, which takes integers only; NULL leaves the session's stream as it is.
+check_session_seed <- function(seed) {
+  if (is.null(seed)) return(invisible())
+  if (check_boot_seed(seed) > .Machine$integer.max) {
+    abort_hlm("data", "{.arg seed} must not be larger than 2147483647.")
   }
 }
 

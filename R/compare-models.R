@@ -31,7 +31,7 @@
 #' compare(slope, intercept)
 #' @export
 compare <- function(..., by = c("AIC", "AICc", "BIC"), refit = NULL) {
-  by <- match.arg(by)
+  by <- check_choice(by, c("AIC", "AICc", "BIC"), "by")
   models <- list(...)
   typed <- vapply(as.list(substitute(list(...)))[-1L], function(x) paste(deparse(x, 60L), collapse = ""), "")
   if (length(models) == 1L && is.list(models[[1L]]) && !inherits(models[[1L]], "hlm")) {

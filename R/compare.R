@@ -34,8 +34,7 @@
 #' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
 #' @export
 anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
-  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
-  others <- list(...)
+both  others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
   if (!is.null(vcov) || !is.null(cluster)) {
     warn_hlm("arguments", "{.arg vcov} and {.arg cluster} are for tests of one model; likelihood ratio tests do not use them.")
@@ -193,7 +192,8 @@ same_partition <- function(a, b) {
 drop1.hlm <- function(object, scope = NULL, test = c("F", "Chisq", "none"), ddf = NULL, vcov = NULL, cluster = NULL, k = 2, ...) {
   cluster <- cluster_argument(object, substitute(cluster), parent.frame())
   check_dots(...)
-  test <- match.arg(test)
+  test <- check_choice(test, c("F", "Chisq", "none"), "test")
+  if (!is_number(k)) abort_hlm("data", "{.arg k} must be one number.")
   marginal <- stats::drop.scope(stats::terms(object))
   scope <- scope %||% marginal
   if (inherits(scope, "formula")) scope <- drop1_scope(object, scope)

@@ -35,6 +35,10 @@ contest.hlm <- function(model, L, rhs = 0, joint = TRUE, collect = TRUE, confint
                         ddf = NULL, vcov = NULL, cluster = NULL, ...) {
   cluster <- cluster_argument(model, substitute(cluster), parent.frame())
   check_dots(...)
+  check_flag(joint, "joint")
+  check_flag(collect, "collect")
+  check_flag(confint, "confint")
+  check_level(level)
   inference <- resolve_inference(model, ddf, vcov, cluster)
   results <- lapply(if (is.list(L)) L else list(L), function(l) {
     l <- contrast_matrix(model, l)

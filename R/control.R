@@ -24,15 +24,11 @@ hlm_control <- function(means = c("analysis", "available"),
                         threads = NULL) {
   means <- check_choice(means, c("analysis", "available"), "means")
   weighting <- check_choice(weighting, c("persons", "rows"), "weighting")
-  if (!is_number(max_iter) || max_iter < 1) {
-    abort_hlm("design", "{.arg max_iter} must be a whole number of at least 1, not {.val {max_iter}}.")
-  }
+  check_count(max_iter, "max_iter", .Machine$integer.max)
   if (!is_number(tol) || tol <= 0) {
-    abort_hlm("design", "{.arg tol} must be a positive number, not {.val {tol}}.")
+    abort_hlm("design", "{.arg tol} must be a positive number, not {.val {shown_value(tol)}}.")
   }
-  if (!is.null(threads) && (!is_number(threads) || threads < 1)) {
-    abort_hlm("design", "{.arg threads} must be a whole number of at least 1, not {.val {threads}}.")
-  }
+  if (!is.null(threads)) check_count(threads, "threads", 1024)
   control <- list(
     max_iter = as.integer(max_iter),
     tol = as.double(tol),
@@ -44,6 +40,16 @@ hlm_control <- function(means = c("analysis", "available"),
   class(control) <- "hlm_control"
   control
 }
+
+check_count <- function(value, name, largest) {
+  if (!is_number(value) || value < 1 || value != round(value) || value > largest) {
+    largest <- format(largest, scientific = FALSE)
+    abort_hlm("design", "{.arg {name}} must be a whole number from 1 to {largest}, not {.val {shown_value(value)}}.")
+  }
+}
+
+# A value for a message; of what is no plain vector, its class.
+shown_value <- function(value) if (is.atomic(value)) value else class(value)[1L]
 
 # The control of hlm() as the engine wants it; `start` is an argument of hlm().
 resolve_control <- function(control, start) {

@@ -23,7 +23,7 @@ code_factors <- function(variables, contrasts = NULL, known = NULL) {
           i = "Leave it out, or check whether rows were lost through missing values."
         ))
       }
-      used[[label]] <- factor_contrasts(x, wanted)
+      used[[label]] <- factor_contrasts(x, wanted, label)
     } else {
       x <- match_levels(x, known$xlevels[[label]], label)
       used[[label]] <- known$contrasts[[label]]
@@ -62,7 +62,16 @@ droplevels_keep <- function(x) {
 }
 
 # list(name or matrix as given, matrix): the first is what model.matrix() reports.
-factor_contrasts <- function(x, wanted) {
+factor_contrasts <- function(x, wanted, label) {
+  tryCatch(make_contrasts(x, wanted), error = function(e) {
+    abort_hlm("design", c(
+      "The contrasts of {.var {label}} (a factor with {nlevels(x)} categories) could not be used: {conditionMessage(e)}.",
+      i = if (is.null(wanted)) "They come from {.code options(\"contrasts\")} or from the factor itself." else "They come from {.arg contrasts}."
+    ))
+  })
+}
+
+make_contrasts <- function(x, wanted) {
   given <- if (!is.null(wanted)) wanted else attr(x, "contrasts")
   if (is.null(given)) {
     given <- unname(getOption("contrasts")[[if (is.ordered(x)) 2L else 1L]])

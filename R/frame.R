@@ -107,7 +107,10 @@ apply_subset <- function(frame, inputs) {
   for (name in c("weights", "offset")) {
     value <- inputs[[name]]
     if (is.null(value)) next
-    if (!is.numeric(value) || !length(value) %in% c(1L, frame$n)) {
+    if (!is.numeric(value)) {
+      abort_hlm("data", "{.arg {name}} must be numbers, one per row of the data, not of class {.cls {class(value)}}.")
+    }
+    if (!length(value) %in% c(1L, frame$n)) {
       abort_hlm("data", "{.arg {name}} must be one number per row of the data ({frame$n}); it has {length(value)} values.")
     }
     frame$raw[[paste0("(", name, ")")]] <- rep_len(as.double(value), frame$n)
@@ -125,6 +128,7 @@ apply_subset <- function(frame, inputs) {
   if (!is.numeric(subset)) {
     abort_hlm("data", "{.arg subset} must be a condition such as {.code session <= 10}, or row numbers.")
   }
+  check_row_numbers(subset)
   keep <- seq_len(frame$n)[subset]
   if (anyNA(keep)) {
     abort_hlm("data", "{.arg subset} names rows that the data do not have.")
@@ -133,6 +137,18 @@ apply_subset <- function(frame, inputs) {
   frame$row_names <- if (is.null(frame$row_names)) keep else frame$row_names[keep]
   frame$n <- length(keep)
   frame
+}
+
+check_row_numbers <- function(rows) {
+  if (any(rows != round(rows) | is.infinite(rows), na.rm = TRUE)) {
+    abort_hlm("data", c(
+      "{.arg subset} has numbers that are not whole.",
+      i = "Give row numbers, or a condition such as {.code session <= 10}."
+    ))
+  }
+  if (any(rows < 0, na.rm = TRUE) && (anyNA(rows) || any(rows > 0))) {
+    abort_hlm("data", "{.arg subset} mixes rows to keep (positive numbers) with rows to leave out (negative numbers).")
+  }
 }
 
 take_rows <- function(x, rows) {

@@ -79,6 +79,9 @@
 hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weights = NULL, subset = NULL,
                 na.action = getOption("na.action"), offset = NULL, contrasts = NULL, start = NULL,
                 control = hlm_control()) {
+  if (missing(formula)) {
+    abort_hlm("formula", c("{.arg formula} is missing.", i = "For example {.code hlm(outcome ~ session + (1 | patient), data)}."))
+  }
   call <- match.call()
   caller <- parent.frame()
   check_flag(REML, "REML")
@@ -93,9 +96,9 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
     time = capture_time(substitute(time), names(data), caller)
   )
   inputs <- list(
-    subset = eval(substitute(subset), data, caller),
-    weights = eval(substitute(weights), data, caller),
-    offset = eval(substitute(offset), data, caller)
+    subset = eval_input(substitute(subset), "subset", data, env, caller),
+    weights = eval_input(substitute(weights), "weights", data, env, caller),
+    offset = eval_input(substitute(offset), "offset", data, env, caller)
   )
   frame <- build_frame(spec, data, inputs, na.action, env, control$means)
   built <- build_design(spec, frame, contrasts, control, env)
@@ -120,6 +123,22 @@ check_data <- function(data) {
   if (.row_names_info(data, 2L) == 0L) {
     abort_hlm("data", "{.arg data} has no rows.")
   }
+}
+
+# `subset`, `weights` and `offset`: from the data, else from where the formula was written, as lm() does, else from the caller.
+eval_input <- function(expr, argument, data, env, caller) {
+  failed <- NULL
+  for (place in unique(list(env, caller))) {
+    value <- tryCatch(eval(expr, data, place), error = identity)
+    # a function of that name (weights = t) is not what was meant
+    if (!inherits(value, "error") && !is.function(value)) return(value)
+    failed <- failed %||% value
+  }
+  why <- if (is.function(failed)) "it is a function" else conditionMessage(failed)
+  abort_hlm("data", c(
+    "{.code {argument} = {expr_text(expr)}} could not be computed: {why}.",
+    i = if (is.null(data)) "Give the data frame: {.code data = my_data}." else "{.arg {argument}} may use the columns of {.arg data}."
+  ))
 }
 
 # `id` and `time`: a bare name of a column, a string, a combination (`a:b`, `a/b`, `c(a, b)`), or a variable of the caller

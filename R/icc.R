@@ -47,6 +47,9 @@ icc <- function(fit, ...) UseMethod("icc")
 #' @rdname icc
 #' @export
 icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "boot", "exact"), size = NULL, nsim = 500, seed = NULL, ...) {
+  check_flag(conf.int, "conf.int")
+  method <- check_choice(method, c("delta", "boot", "exact"), "method")
+  check_session_seed(seed)
   variance <- c(level_variances(fit), residual_variance(fit))
   random <- sum(variance)
   by_group <- variance[-length(variance)]
@@ -61,7 +64,6 @@ icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "bo
   )
   if (conf.int) {
     check_level(level)
-    method <- match.arg(method)
     limits <- switch(method,
       delta = icc_delta(fit, variance, shares, level), boot = icc_boot(fit, shares, level, nsim, seed), exact = icc_exact(fit, level)
     )

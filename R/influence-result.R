@@ -137,6 +137,7 @@ NULL
 #' @export
 hatvalues.hlm <- function(model, fullHatMatrix = FALSE, ...) {
   check_dots(...)
+  check_flag(fullHatMatrix, "fullHatMatrix")
   half <- hat_halves(model)
   if (fullHatMatrix) return(as.matrix(Matrix::crossprod(half$random)) + crossprod(half$fixed))
   per_row(model, Matrix::colSums(half$random^2) + colSums(half$fixed^2))

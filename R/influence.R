@@ -46,12 +46,12 @@
 #' @export
 influence.hlm <- function(model, level = NULL, method = c("one-step", "fixed", "exact"), ...) {
   check_dots(...)
-  influence_of(model, cluster_argument(model, substitute(level), parent.frame()), match.arg(method))
+  influence_of(model, cluster_argument(model, substitute(level), parent.frame()), method)
 }
 
 # `level` as a value: other functions call this, since a variable of the data could have the name of their argument.
 influence_of <- function(model, level, method = "one-step") {
-  method <- match.arg(method, c("one-step", "fixed", "exact"))
+  method <- check_choice(method, c("one-step", "fixed", "exact"), "method")
   unit <- resolve_unit(model, level)
   if (length(unit$labels) < 2L) abort_hlm("data", "There is only one {.var {unit$name}}, so nothing is left when it is left out.")
   if (!length(kept_columns(model))) abort_hlm("design", "The model has no fixed effects whose change could be measured.")

@@ -48,26 +48,41 @@ pass_on <- function(package, name, object, ...) {
   do.call(getExportedValue(package, name), list(object, ...), envir = globalenv())
 }
 
-#' @export
-isREML.default <- function(x, ...) pass_on("lme4", "isREML", x, ...)
+# Objects that no package could take for a model get our words, not those of the other package.
+check_is_model <- function(object, name) {
+  bare <- is.list(object) && !is.object(object)
+  if (is.null(object) || is.atomic(object) || is.function(object) || is.data.frame(object) || bare) abort_not_hlm(name, object)
+}
+
+abort_not_hlm <- function(name, object) {
+  abort_hlm("data", "{.fn {name}} needs a model fitted with {.fn hlm}, not an object of class {.cls {class(object)}}.")
+}
+
+pass_on_model <- function(package, name, object, ...) {
+  check_is_model(object, name)
+  pass_on(package, name, object, ...)
+}
 
 #' @export
-isSingular.default <- function(x, tol = 1e-4) pass_on("lme4", "isSingular", x, tol = tol)
+isREML.default <- function(x, ...) pass_on_model("lme4", "isREML", x, ...)
 
 #' @export
-ngrps.default <- function(object, ...) pass_on("lme4", "ngrps", object, ...)
+isSingular.default <- function(x, tol = 1e-4) pass_on_model("lme4", "isSingular", x, tol = tol)
 
 #' @export
-getME.default <- function(object, name, ...) pass_on("lme4", "getME", object, name, ...)
+ngrps.default <- function(object, ...) pass_on_model("lme4", "ngrps", object, ...)
 
 #' @export
-refit.default <- function(object, newresp, ...) pass_on("lme4", "refit", object, newresp, ...)
+getME.default <- function(object, name, ...) pass_on_model("lme4", "getME", object, name, ...)
 
 #' @export
-contest.default <- function(model, L, ...) pass_on("lmerTest", "contest", model, L, ...)
+refit.default <- function(object, newresp, ...) pass_on_model("lme4", "refit", object, newresp, ...)
 
 #' @export
-icc.default <- function(fit, ...) pass_on("performance", "icc", fit, ...)
+contest.default <- function(model, L, ...) pass_on_model("lmerTest", "contest", model, L, ...)
+
+#' @export
+icc.default <- function(fit, ...) pass_on_model("performance", "icc", fit, ...)
 
 #' @rdname hlm-generics
 #' @export
@@ -76,6 +91,7 @@ isREML.hlm <- function(x, ...) isTRUE(x$REML)
 #' @rdname hlm-generics
 #' @export
 isSingular.hlm <- function(x, tol = 1e-4) {
+  if (!is_number(tol) || tol < 0) abort_hlm("data", "{.arg tol} must be a number that is not negative.")
   if (length(x$core$boundary) > 0L) {
     return(TRUE)
   }

@@ -134,6 +134,7 @@ NULL
 #' @export
 #' @method fixef hlm
 fixef.hlm <- function(object, add.dropped = FALSE, ...) {
+  check_flag(add.dropped, "add.dropped")
   beta <- stats::setNames(as.double(object$core$beta), object$design$x_names)
   if (add.dropped) {
     beta[object$core$dropped] <- NA_real_
@@ -185,6 +186,7 @@ criterion_at_fit <- function(object, reml) {
 #' @rdname hlm-accessors
 #' @export
 deviance.hlm <- function(object, REML = NULL, ...) {
+  if (!is.null(REML)) check_flag(REML, "REML")
   if (is.null(REML) && isTRUE(object$REML)) {
     warn_hlm("deviance", c(
       "This model was fitted by REML, so \"deviance\" can mean two things; the REML criterion is returned.",
@@ -207,7 +209,7 @@ nobs.hlm <- function(object, ...) n_rows(object)
 #' @rdname hlm-accessors
 #' @export
 weights.hlm <- function(object, type = c("prior", "working"), ...) {
-  type <- match.arg(type)
+  type <- check_choice(type, c("prior", "working"), "type")
   if (type == "working") {
     abort_hlm("data", "Working weights exist only for generalised models; use {.code type = \"prior\"}.")
   }
@@ -317,7 +319,7 @@ frame_variable <- function(fit, rows, label, expr) {
 #' @rdname hlm-model-pieces
 #' @export
 model.matrix.hlm <- function(object, type = c("fixed", "random"), ...) {
-  if (match.arg(type) == "random") return(design_matrix_z(object))
+  if (check_choice(type, c("fixed", "random"), "type") == "random") return(design_matrix_z(object))
   x <- kept_x(object)
   attr(x, "assign") <- object$design$x_assign[kept_columns(object)]
   x

@@ -183,7 +183,8 @@ plot_mahalanobis <- function(x, group, level = 0.95, n_label = 5L) {
 #' plot(influence(fit), "dfbetas")
 #' @export
 plot.hlm_influence <- function(x, what = c("cooks.distance", "covratio", "leverage", "dfbetas"), n_label = 5L, ...) {
-  what <- match.arg(what)
+  what <- check_choice(what, c("cooks.distance", "covratio", "leverage", "dfbetas"), "what")
+  if (!is_number(n_label) || n_label < 0) abort_hlm("data", "{.arg n_label} must be a number that is not negative.")
   rlang::check_installed("ggplot2", "to draw plots")
   values <- if (what == "dfbetas") x$dfbetas else matrix(x$groups[[what]], dimnames = list(NULL, what))
   j <- nrow(values)

@@ -19,7 +19,11 @@
 #' plot(p)
 #' @export
 plot.hlm_profile <- function(x, which = c("zeta", "pairs"), absolute = FALSE, levels = c(0.5, 0.8, 0.9, 0.95, 0.99), ...) {
-  which <- match.arg(which)
+  which <- check_choice(which, c("zeta", "pairs"), "which")
+  check_flag(absolute, "absolute")
+  if (!is.numeric(levels) || !length(levels) || !isTRUE(all(levels > 0 & levels < 1))) {
+    abort_hlm("data", "{.arg levels} must be numbers between 0 and 1.")
+  }
   rlang::check_installed("ggplot2", "to draw plots")
   if (which == "zeta") plot_zeta(x, absolute, levels) else plot_profile_pairs(x, levels)
 }

@@ -18,7 +18,12 @@
 #' plot_spaghetti(lme4::sleepstudy, Reaction, id = Subject, time = Days)
 #' @export
 plot_spaghetti <- function(x, outcome = NULL, id = NULL, time = NULL, group = NULL, highlight = NULL, mean = TRUE, ...) {
+  check_flag(mean, "mean")
   rlang::check_installed("ggplot2", "to draw plots")
+  if (!inherits(x, "hlm") && !is.list(x) && !is.matrix(x)) {
+    abort_hlm("data", "{.arg x} must be a data frame or a model fitted with {.fn hlm}, not an object of class {.cls {class(x)}}.")
+  }
+  if (!is.null(highlight) && !is.atomic(highlight)) abort_hlm("data", "{.arg highlight} must hold values of {.arg id}.")
   names <- spaghetti_names(
     x, outcome = substitute(outcome), id = substitute(id), time = substitute(time), group = substitute(group)
   )
@@ -85,6 +90,14 @@ spaghetti_data <- function(x, names) {
     value
   })
   table <- data.frame(columns, stringsAsFactors = FALSE)
+  if (!is.numeric(table$outcome) && !is.logical(table$outcome)) {
+    abort_hlm("data", "The outcome {.var {names$outcome}} must be a number, not of class {.cls {class(table$outcome)}}.")
+  }
   table$id <- factor(table$id)
-  table[stats::complete.cases(table[c("outcome", "id", "time")]), , drop = FALSE]
+  table <- table[stats::complete.cases(table[c("outcome", "id", "time")]), , drop = FALSE]
+  if (!nrow(table)) {
+    shown <- unlist(names[c("outcome", "id", "time")])
+    abort_hlm("data", "There is nothing to draw: no row has values of all of {.var {shown}}.")
+  }
+  table
 }

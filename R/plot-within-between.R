@@ -28,6 +28,10 @@
 plot_within_between <- function(fit, variable = NULL, max_persons = 100L, points = TRUE, ...) {
   rlang::check_installed("ggplot2", "to draw plots")
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
+  check_flag(points, "points")
+  if (!is.numeric(max_persons) || length(max_persons) != 1L || !isTRUE(max_persons >= 1)) {
+    abort_hlm("data", "{.arg max_persons} must be a number of at least 1.")
+  }
   variable <- split_variable(fit, substitute(variable))
   persons <- person_lines(fit, variable)
   between <- between_line(fit, variable, persons)

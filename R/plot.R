@@ -33,8 +33,11 @@
 #' @export
 plot.hlm <- function(x, which = c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence"), group = NULL,
                      level = 0.95, band = c("simultaneous", "pointwise"), ...) {
-  which <- match.arg(which)
-  band <- match.arg(band)
+  which <- check_choice(
+    which, c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence"), "which"
+  )
+  band <- check_choice(band, c("simultaneous", "pointwise"), "band")
+  check_level(level)
   rlang::check_installed("ggplot2", "to draw plots")
   switch(which,
     residuals = plot_residuals(x), qq = plot_qq(x, level, band), ranef = plot_ranef(x, group, level), `ranef-qq` = plot_ranef_qq(x, group, level, band),

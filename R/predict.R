@@ -38,7 +38,9 @@
 predict.hlm <- function(object, newdata = NULL, re.form = NULL, allow.new.levels = FALSE, se.fit = FALSE, shift = NULL,
                         at = c("within", "between"), na.action = stats::na.pass, type = c("response", "link"), ...) {
   check_dots(...)
-  match.arg(type)
+  check_choice(type, c("response", "link"), "type")
+  check_flag(allow.new.levels, "allow.new.levels")
+  check_flag(se.fit, "se.fit")
   at <- at[[1L]]
   chosen <- random_choice(object, re.form)
   if (is.null(newdata) && is.null(shift) && !se.fit) {

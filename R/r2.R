@@ -71,7 +71,7 @@
 r2 <- function(fit, ...) UseMethod("r2")
 
 #' @export
-r2.default <- function(fit, ...) pass_on("performance", "r2", fit, ...)
+r2.default <- function(fit, ...) pass_on_model("performance", "r2", fit, ...)
 
 #' @rdname r2
 #' @export
@@ -82,12 +82,15 @@ r2.hlm <- function(fit, method = c("rights-sterba", "nakagawa", "snijders-bosker
   if (!is.null(baseline) && method != "reduction") {
     abort_hlm("data", "{.arg baseline} is for {.code method = \"reduction\"} only.")
   }
+  check_flag(conf.int, "conf.int")
+  check_level(conf.level, "conf.level")
+  check_session_seed(seed)
   compute <- r2_methods()[[method]]
   result <- compute(fit, baseline)
   result$method <- method
   result$measures$lower <- result$measures$upper <- NA_real_
   if (method == "rights-sterba") result$coefficients <- coefficient_levels(fit, fit$design$groups)
-  if (isTRUE(conf.int)) result <- r2_intervals(result, fit, baseline, compute, conf.level, nsim, seed)
+  if (conf.int) result <- r2_intervals(result, fit, baseline, compute, conf.level, nsim, seed)
   result$measures <- result$measures[c("measure", "of", "estimate", "lower", "upper", "meaning")]
   structure(result, class = "hlm_r2")
 }
@@ -97,7 +100,6 @@ r2_methods <- function() {
 }
 
 r2_intervals <- function(result, fit, baseline, compute, conf.level, nsim, seed) {
-  check_level(conf.level)
   key <- paste(result$measures$measure, result$measures$of)
   # A component that a sample estimates as zero may be missing from its list: it is zero.
   statistic <- function(fits) {
@@ -122,6 +124,7 @@ r2_boot <- function(fits, statistic, nsim, seed = NULL) {
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 2) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 2.")
   }
+  check_session_seed(seed)
   if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
   if (!is.null(seed)) {
     before <- get(".Random.seed", envir = globalenv())

@@ -24,6 +24,8 @@
 #' @export
 ranef.hlm <- function(object, condVar = TRUE, drop = FALSE, whichel = group_names(object), ...) {
   check_dots(...)
+  check_flag(condVar, "condVar")
+  check_flag(drop, "drop")
   unknown <- setdiff(whichel, group_names(object))
   if (length(unknown)) {
     abort_hlm("data", c(

@@ -35,6 +35,7 @@ ranova <- function(model, ...) UseMethod("ranova")
 #' @rdname ranova
 #' @export
 ranova.default <- function(model, ...) {
+  check_is_model(model, "ranova")
   rlang::check_installed("lmerTest", "for models that were not fitted with hlm().")
   # It fits again from the call, which must be evaluated where the user is.
   eval(as.call(list(quote(lmerTest::ranova), model, ...)), parent.frame())
@@ -44,6 +45,9 @@ ranova.default <- function(model, ...) {
 #' @export
 ranova.hlm <- function(model, reduce.terms = TRUE, ..., nsim = 2000, seed = 1) {
   check_dots(...)
+  check_flag(reduce.terms, "reduce.terms")
+  check_nsim(nsim)
+  check_session_seed(seed)
   reml <- isTRUE(model$REML)
   smaller <- unlist(lapply(seq_along(model$design$terms), function(t) {
     if (reduce.terms) reduced_designs(model, t) else whole_term(model, t)

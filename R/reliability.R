@@ -21,6 +21,9 @@
 #' @export
 reliability <- function(fit, ...) UseMethod("reliability")
 
+#' @export
+reliability.default <- function(fit, ...) abort_not_hlm("reliability", fit)
+
 #' @rdname reliability
 #' @export
 reliability.hlm <- function(fit, ...) {

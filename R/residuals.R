@@ -17,7 +17,8 @@
 #' @export
 residuals.hlm <- function(object, type = c("response", "pearson", "working", "deviance", "scaled"), scaled = FALSE, ...) {
   check_dots(...)
-  type <- match.arg(type)
+  type <- check_choice(type, c("response", "pearson", "working", "deviance", "scaled"), "type")
+  check_flag(scaled, "scaled")
   residual <- object$design$y - fixed_predictor(object) - random_predictor(object)
   if (type %in% c("pearson", "deviance", "scaled")) residual <- residual * sqrt(design_weights(object$design))
   if (scaled || type == "scaled") residual <- residual / object$core$sigma

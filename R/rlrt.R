@@ -38,6 +38,7 @@ rlrt <- function(fit, term = NULL, nsim = 10000, seed = NULL, ...) {
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 1) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 1.")
   }
+  check_session_seed(seed)
   t <- rlrt_term(fit, term)
   refitted <- !isTRUE(fit$REML)
   fit <- as_reml(fit)

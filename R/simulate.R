@@ -25,6 +25,7 @@ simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 1) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 1.")
   }
+  check_session_seed(seed)
   if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
   state <- get(".Random.seed", envir = globalenv())
   if (!is.null(seed)) {

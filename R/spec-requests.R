@@ -142,6 +142,7 @@ parse_lag <- function(value, text, env) {
       i = "{.code n = 1} is the value one session before."
     ))
   }
+  if (abs(n) > .Machine$integer.max) abort_hlm("formula", "{.code {text}}: {.arg n} must not be larger than 2147483647.")
   as.integer(n)
 }
 

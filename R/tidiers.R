@@ -41,7 +41,9 @@ as_tidy <- function(table) {
 tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf.level = 0.95, conf.method = "Wald",
                      ddf = NULL, scales = c("sdcor", "vcov"), vcov = NULL, cluster = NULL, ...) {
   cluster <- cluster_argument(x, substitute(cluster), parent.frame())
-  scales <- match.arg(scales)
+  scales <- check_choice(scales, c("sdcor", "vcov"), "scales")
+  check_flag(conf.int, "conf.int")
+  check_level(conf.level, "conf.level")
   method <- confint_method(x, conf.method, TRUE)
   # NULL: no limits; Wald limits come with the tests
   limits <- if (conf.int && method != "wald") {

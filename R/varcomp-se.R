@@ -37,12 +37,15 @@
 #' @export
 varcomp <- function(fit, ...) UseMethod("varcomp")
 
+#' @export
+varcomp.default <- function(fit, ...) abort_not_hlm("varcomp", fit)
+
 #' @rdname varcomp
 #' @export
 varcomp.hlm <- function(fit, information = c("observed", "expected"), scale = c("variance", "sd"), level = 0.95, ...) {
   check_dots(...)
-  information <- match.arg(information)
-  scale <- match.arg(scale)
+  information <- check_choice(information, c("observed", "expected"), "information")
+  scale <- check_choice(scale, c("variance", "sd"), "scale")
   check_level(level)
   pieces <- sigma_covariance(fit, information)
   table <- varcomp_table(fit, pieces, scale, level)

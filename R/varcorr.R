@@ -43,7 +43,7 @@ VarCorr.hlm <- function(x, sigma = 1, ...) {
 #' @rdname VarCorr.hlm
 #' @export
 as.data.frame.VarCorr.hlm <- function(x, row.names = NULL, optional = FALSE, order = c("cov.last", "lower.tri"), ...) {
-  order <- match.arg(order)
+  order <- check_choice(order, c("cov.last", "lower.tri"), "order")
   pieces <- lapply(seq_along(x), function(t) varcorr_rows(x[[t]], names(x)[[t]], order))
   scale <- attr(x, "sc")
   residual <- data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = scale^2, sdcor = scale)
@@ -83,7 +83,7 @@ print.VarCorr.hlm <- function(x, digits = max(3L, getOption("digits") - 2L), com
 
 # A character matrix: group, effect, variance and/or SD, correlations with the effects above.
 varcorr_table <- function(x, comp = c("Variance", "Std.Dev."), digits = 4L, residual = "Residual") {
-  comp <- match.arg(comp, c("Variance", "Std.Dev."), several.ok = TRUE)
+  comp <- vapply(as.list(comp), check_choice, "", c("Variance", "Std.Dev."), "comp")
   rows <- do.call(rbind, lapply(seq_along(x), function(t) {
     names <- rownames(x[[t]])
     data.frame(

@@ -31,7 +31,7 @@
 vif <- function(mod, ...) UseMethod("vif")
 
 #' @export
-vif.default <- function(mod, ...) pass_on("car", "vif", mod, ...)
+vif.default <- function(mod, ...) pass_on_model("car", "vif", mod, ...)
 
 #' @rdname vif
 #' @export

@@ -66,3 +66,25 @@ test_that("empty cells of text columns are pointed out", {
   expect_warning(front(y ~ x + (1 | code), d), "na.strings", class = "hlm_warning_data")
   expect_no_warning(front(y ~ treatment + (1 | patient), d))
 })
+
+test_that("a bad choice, flag, level or seed is a classed error everywhere", {
+  skip_if_not_installed("lme4")
+  fit <- fit_sleep()
+  bad <- expression(
+    varcomp(fit, "foo"), varcomp(fit, scale = "foo"), icc(fit, method = "foo"), influence(fit, method = "foo"), plot(fit, "foo"),
+    plot(fit, "qq", band = "foo"), plot(fit, "qq", level = 2), plot(fit, "ranef", level = "a"), plot(influence(fit), "foo"), residuals(fit, "foo"),
+    residuals(fit, scaled = NA), model.matrix(fit, "foo"), weights(fit, "foo"), tidy(fit, scales = "foo"), drop1(fit, test = "foo"),
+    compare(fit, fit, by = "foo"), predict(fit, type = "foo"), predict(fit, type = 1), predict(fit, allow.new.levels = NA), predict(fit, se.fit = "a"),
+    hatvalues(fit, fullHatMatrix = 2), fixef(fit, add.dropped = NA), tidy(fit, conf.int = NA), tidy(fit, conf.int = TRUE, conf.level = 95),
+    icc(fit, conf.int = "a"), ranova(fit, reduce.terms = NA), anova(fit, fit, refit = NA), contest(fit, c(0, 1), joint = NA),
+    contest(fit, c(0, 1), joint = FALSE, level = 95), r2(fit, conf.int = "a"), as.data.frame(VarCorr(fit), order = "foo"), print(VarCorr(fit), comp = "foo"),
+    simulate(fit, seed = "a"), simulate(fit, seed = -1), simulate(fit, seed = 2^40), simulate(fit, seed = mean), rlrt(fit, seed = 1:2),
+    icc(fit, conf.int = TRUE, method = "boot", seed = NA), r2(fit, conf.int = TRUE, seed = 1.5), ranova(fit, seed = "a"), ranova(fit, nsim = 0),
+    ranef(fit, condVar = NA), ranef(fit, drop = "a"), contest(fit, c(0, 1), collect = NA), contest(fit, c(0, 1), joint = FALSE, confint = NA),
+    drop1(fit, k = "a"), deviance(fit, REML = "a"), isSingular(fit, tol = "a"), plot(influence(fit), n_label = "a"),
+    plot_spaghetti(fit, time = Days, highlight = mean),
+    ranova(fit, nsim = "a"), standardize(fit, se = "bootstrap", nsim = 2, seed = "a"), residuals(fit, mean), residuals(fit, list(1))
+  )
+  for (call in as.list(bad)) expect_error(eval(call), class = "hlm_error", label = deparse1(call))
+  expect_equal(residuals(fit, "pear"), residuals(fit, "pearson"))
+})

@@ -21,3 +21,11 @@ test_that("start and control are put together", {
   expect_error(resolve_control(hlm_control(), "a"), class = "hlm_error_design")
   expect_error(resolve_control(list(tol = 1), NULL), class = "hlm_error_design")
 })
+
+test_that("counts are whole and within limits", {
+  for (value in list(1e12, 1.5, NA, "a", list(1), mean)) {
+    expect_error(hlm_control(max_iter = value), "max_iter", class = "hlm_error_design")
+    expect_error(hlm_control(threads = value), "threads", class = "hlm_error_design")
+  }
+  expect_error(hlm_control(tol = mean), class = "hlm_error_design")
+})

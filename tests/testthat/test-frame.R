@@ -91,3 +91,11 @@ test_that("the data need not be sorted", {
   xb <- design_matrix_x(b)
   expect_equal(xa[order(rownames(xa)), ], xb[order(rownames(xb)), ], tolerance = 1e-12)
 })
+
+test_that("row numbers to leave out work", {
+  d <- synthetic_sessions()
+  expect_equal(front(y ~ x + (1 | patient), d, inputs = list(subset = -(1:3)))$rows, front(y ~ x + (1 | patient), d[-(1:3), ])$rows)
+  for (rows in list(c(-1, 5), 1.5, c(-1, NA), Inf)) {
+    expect_error(front(y ~ x + (1 | patient), d, inputs = list(subset = rows)), class = "hlm_error_data")
+  }
+})

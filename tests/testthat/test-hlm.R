@@ -151,3 +151,37 @@ test_that("control reaches the means", {
   expect_equal(available$means$x$count, as.vector(table(d$patient)))
   expect_equal(sum(analysis$means$x$count), nrow(d) - 1)
 })
+
+test_that("bad weights, offset, subset, contrasts and lags are classed errors", {
+  d <- synthetic_sessions()
+  bad <- expression(
+    hlm(y ~ x + (1 | patient), d, weights = nope), hlm(y ~ x + (1 | patient), d, offset = nope), hlm(y ~ x + (1 | patient), d, subset = nope > 1),
+    hlm(y ~ x + (1 | patient), d, weights = mean), hlm(y ~ x + (1 | patient), d, subset = c(-1, 5)), hlm(y ~ x + (1 | patient), d, subset = 1.5),
+    hlm(y ~ x + (1 | patient), d, subset = -Inf), hlm(y ~ treatment + (1 | patient), d, contrasts = list(treatment = "contr.foo")),
+    hlm(y ~ treatment + (1 | patient), d, contrasts = list(treatment = diag(3))), hlm(y ~ lagged(x, n = 1e10) + (1 | patient), d, time = session),
+    hlm(data = d), hlm()
+  )
+  for (call in as.list(bad)) expect_error(suppressWarnings(eval(call)), class = "hlm_error", label = deparse1(call))
+  expect_error(hlm(y ~ x + (1 | patient), d, weights = nope), "weights = nope", class = "hlm_error_data")
+  withr::with_options(list(contrasts = c("contr.foo", "contr.poly")), {
+    expect_error(hlm(y ~ treatment + (1 | patient), d), "treatment", class = "hlm_error_design")
+  })
+})
+
+test_that("weights are found where the formula was written, then in the caller", {
+  d <- synthetic_sessions()
+  plain <- hlm(y ~ x + (1 | patient), d, weights = rep(1:2, length.out = nrow(d)))
+  make <- function() {
+    inner <- rep(1:2, length.out = nrow(d))
+    y ~ x + (1 | patient)
+  }
+  from_formula <- hlm(make(), d, weights = inner)
+  expect_equal(fixef(from_formula), fixef(plain))
+  formula <- y ~ x + (1 | patient)
+  environment(formula) <- globalenv()
+  here <- function() {
+    df <- rep(1:2, length.out = nrow(d)) # also the name of a function in the search path
+    hlm(formula, d, weights = df)
+  }
+  expect_equal(fixef(here()), fixef(plain))
+})

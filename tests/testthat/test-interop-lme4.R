@@ -42,3 +42,11 @@ test_that("isSingular() does not depend on the unit of a predictor", {
   d$seconds <- d$Days * 86400
   expect_false(isSingular(hlm(Reaction ~ seconds + (seconds | Subject), d)))
 })
+
+test_that("what is not a model is refused in our words", {
+  bad <- expression(
+    vif(1), ranova(1), bootstrap(1), varcomp(1), reliability(1), refit(1, 2), r2(1), icc("a"), isREML(NULL), isSingular(mean), ngrps(list(1)),
+    getME(data.frame(a = 1), "X"), contest(1, 1)
+  )
+  for (call in as.list(bad)) expect_error(eval(call), "needs a model fitted with", class = "hlm_error_data", label = deparse1(call))
+})

@@ -34,3 +34,14 @@ test_that("scattered times are gathered into intervals for the mean", {
   table <- data.frame(time = seq(0, 10, length.out = 400), outcome = 1, id = rep(1:20, 20))
   expect_equal(nrow(mean_course(table)), 12)
 })
+
+test_that("nothing to draw, or an outcome that is no number, is a classed error", {
+  skip_if_not_installed("ggplot2")
+  d <- synthetic_sessions()
+  none <- transform(d, y = NA_real_)
+  bad <- expression(
+    plot_spaghetti(none, y, patient, session), plot_spaghetti(d[0, ], y, patient, session), plot_spaghetti(d, treatment, patient, session),
+    plot_spaghetti(d, y, patient, session, mean = NA), plot_spaghetti(mean, y, patient, session), plot_spaghetti(1, y, patient, session)
+  )
+  for (call in as.list(bad)) expect_error(eval(call), class = "hlm_error", label = deparse1(call))
+})

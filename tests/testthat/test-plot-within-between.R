@@ -54,3 +54,11 @@ test_that("a model without within and between terms is refused", {
   expect_error(plot_within_between(fit_sleep()), class = "hlm_error_data")
   expect_error(plot_within_between(fit_therapy(), session), class = "hlm_error_data")
 })
+
+test_that("bad max_persons and points are classed errors", {
+  skip_if_not_installed("ggplot2")
+  fit <- hlm(y ~ wb(x) + (1 | patient), synthetic_sessions())
+  for (value in list(0, -1, "a", NA, 1:2)) expect_error(plot_within_between(fit, x, max_persons = value), "max_persons", class = "hlm_error_data")
+  expect_error(plot_within_between(fit, x, points = NA), class = "hlm_error")
+  expect_s3_class(ggplot2::ggplot_build(plot_within_between(fit, x, max_persons = 1))$plot, "ggplot")
+})
