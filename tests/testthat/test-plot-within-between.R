@@ -54,3 +54,12 @@ test_that("a model without within and between terms is refused", {
   expect_error(plot_within_between(fit_sleep()), class = "hlm_error_data")
   expect_error(plot_within_between(fit_therapy(), session), class = "hlm_error_data")
 })
+
+test_that("a variable whose name needs backticks is drawn like any other", {
+  skip_if_not_installed("ggplot2")
+  d <- spaced_data()
+  plain <- hlm(y ~ wb(x) + (1 + within(x) | patient), d)
+  spaced <- hlm(y ~ wb(`my x`) + (1 + within(`my x`) | patient), d)
+  expect_equal(person_lines(spaced, "my x"), person_lines(plain, "x"))
+  expect_s3_class(plot_within_between(spaced), "ggplot")
+})
