@@ -71,3 +71,11 @@ test_that("peers: slopes differ by moderator, since products are real model term
   slopes <- x[c(2, 4), ] - x[c(1, 3), ]
   expect_equal(slopes[, "x_within:w_between"], c(-1, 2), ignore_attr = TRUE)
 })
+
+test_that("an offset must be a number in new data too", {
+  d <- spaced_data()
+  d$o <- d$session / 10
+  text <- transform(d, o = factor(o))
+  expect_error(predict(hlm(y ~ x + offset(o) + (1 | patient), d), text), "is a number in the model", class = "hlm_error_data")
+  expect_error(predict(hlm(y ~ x + (1 | patient), d, offset = o), text), "is a number in the model", class = "hlm_error_data")
+})
