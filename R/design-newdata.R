@@ -107,6 +107,7 @@ newdata_variables <- function(fit, rows, terms, predvars) {
     require_columns(predvars[[i]], rows)
     value <- plain_column(eval_new(predvars[[i]], rows))
     fitted_type <- fit$blueprint$types[[label]]
+    if (fitted_type == "numeric") value <- on_clock(value, fit$blueprint$clocks[[label]], label)
     if (fitted_type == "numeric" && !is.numeric(value) && !is.logical(value) && !is.object(value) || is.factor(value) &&
       fitted_type == "numeric") {
       abort_hlm("data", c("{.var {label}} is a number in the model, but {variable_type(value)} in {.arg newdata}."))
@@ -170,7 +171,8 @@ newdata_offset <- function(fit, rows) {
   offset <- NULL
   for (i in terms$offset) {
     require_columns(terms$variables[[i]], rows)
-    value <- newdata_number(eval_new(terms$variables[[i]], rows), terms$labels[[i]])
+    label <- terms$labels[[i]]
+    value <- newdata_number(on_clock(eval_new(terms$variables[[i]], rows), fit$blueprint$clocks[[label]], label), label)
     offset <- if (is.null(offset)) value else offset + value
   }
   if (!is.null(fit$offset_expr)) {
