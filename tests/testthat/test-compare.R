@@ -157,3 +157,12 @@ test_that("a covariance matrix for several models is not taken silently", {
   small <- hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy)
   expect_warning(anova(small, fit_sleep(), vcov = vcov(small)), class = "hlm_warning_arguments")
 })
+
+test_that("type III tests of variables whose names need backticks", {
+  d <- spaced_data()
+  d$`my f` <- d$treat
+  numbers <- function(formula) unname(as.matrix(anova(hlm(formula, d), type = 3)))
+  plain <- numbers(y ~ wb(x) * treat + (1 | patient))
+  expect_equal(numbers(y ~ wb(`my x`) * treat + (1 | patient)), plain)
+  expect_equal(numbers(y ~ wb(`my x`) * `my f` + (1 | patient)), plain)
+})
