@@ -63,7 +63,8 @@ check_correctable <- function(fit) {
   }
 }
 
-# One row per column of the formula that holds an uncertain level: its label, the variable (by place), kind, grand mean.
+# One row per column of the formula that holds an uncertain level: its label, its column in the data, the variable (by place), kind,
+# grand mean.
 uncertain_parts <- function(fit, labels) {
   facts <- variable_facts(fit)
   computed <- facts$label[facts$kind == "computed"]
@@ -76,7 +77,11 @@ uncertain_parts <- function(fit, labels) {
   }
   facts <- facts[facts$kind %in% c("within", "between") & facts$source %in% labels, ]
   facts$variable <- match(facts$source, labels)
-  facts$grand <- vapply(seq_len(nrow(facts)), function(i) fit$means[[facts$source[[i]]]]$columns[[facts$label[[i]]]]$grand %||% 0, 0)
+  facts$column <- vapply(seq_len(nrow(facts)), function(i) {
+    columns <- names(fit$means[[facts$source[[i]]]]$columns)
+    columns[[match(facts$label[[i]], column_label(columns))]]
+  }, "")
+  facts$grand <- vapply(seq_len(nrow(facts)), function(i) fit$means[[facts$source[[i]]]]$columns[[facts$column[[i]]]]$grand %||% 0, 0)
   facts
 }
 
@@ -92,7 +97,7 @@ uncertain_products <- function(fit, parts, rows) {
       abort_hlm("design", "{.code {term}} is a product of more than two uncertain parts; the correction knows products of two.")
     }
     ones <- rows
-    for (label in mine$label) ones$columns[[label]] <- rep(1, rows$n)
+    for (column in mine$column) ones$columns[[column]] <- rep(1, rows$n)
     columns <- coefs$name[coefs$term == term]
     out <- c(out, list(list(
       labels = mine$label, columns = columns, sign = if (any(mine$kind == "within")) -1 else 1, rest = term_values(fit, ones)[columns]

@@ -121,6 +121,7 @@ corrected_design <- function(fit, problem, prediction) {
   made <- calibrated_columns(fit, problem, prediction)
   for (name in names(made)) {
     place <- match(name, design$x_names)
+    if (is.na(place)) abort_hlm("design", "The column {.var {name}} was computed for the correction, but the model has no such column.")
     design$columns <- c(design$columns, made[name])
     design$x[[place]] <- length(design$columns)
   }
@@ -136,7 +137,7 @@ calibrated_columns <- function(fit, problem, prediction) {
   for (i in seq_len(nrow(problem$parts))) {
     part <- problem$parts[i, ]
     level <- prediction$level[code, part$variable]
-    rows$columns[[part$label]] <- if (part$kind == "within") problem$x[[part$variable]] - level else level - part$grand
+    rows$columns[[part$column]] <- if (part$kind == "within") problem$x[[part$variable]] - level else level - part$grand
   }
   columns <- term_values(fit, rows)
   for (term in problem$products) {

@@ -25,6 +25,7 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
     xlevels = coding$xlevels,
     contrasts = coding$contrasts,
     types = vapply(variables, variable_type, ""),
+    clocks = Filter(Negate(is.null), lapply(variables, clock_of)),
     constants = c(frame$constants, local_functions(spec, env)),
     products = NULL,
     values = frame$value_calls
@@ -33,6 +34,46 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
 
 variable_type <- function(x) {
   if (is.factor(x)) "factor" else if (is.character(x)) "character" else if (is.logical(x)) "logical" else "numeric"
+}
+
+# What the number of a date, a time or a duration counts (days, seconds or the units); NULL for any other variable.
+clock_of <- function(x) {
+  if (inherits(x, "Date")) return(list(class = "Date"))
+  if (inherits(x, "POSIXt")) return(list(class = "POSIXct", zone = attr(x, "tzone")[1L] %||% ""))
+  if (inherits(x, "difftime")) list(class = "difftime", units = units(x))
+}
+
+# Values of new data counted as in the fit: dates and times stand for each other (a date is the midnight of the fit's time zone),
+# durations in any units.
+on_clock <- function(value, clock, label) {
+  now <- clock_of(value)
+  if (is.null(clock) && is.null(now)) return(value)
+  if (is.null(now) && is.logical(value) && all(is.na(value))) return(as.double(value))
+  from_to <- paste(now$class, clock$class)
+  if (length(from_to) != 1L || !from_to %in% c("Date Date", "POSIXct POSIXct", "POSIXct Date", "Date POSIXct", "difftime difftime")) {
+    abort_clock(value, now, clock, label)
+  }
+  switch(from_to,
+    `POSIXct Date` = days_of_time(value), `Date POSIXct` = as.double(as.POSIXct(format(value), tz = clock$zone, format = "%Y-%m-%d")),
+    `difftime difftime` = as.double(value, units = clock$units), `POSIXct POSIXct` = as.double(as.POSIXct(value)), as.double(value)
+  )
+}
+
+# The calendar date of the time's own zone, and the share of the day that has passed.
+days_of_time <- function(value) {
+  parts <- as.POSIXlt(value)
+  as.double(as.Date(parts)) + (parts$hour * 3600 + parts$min * 60 + parts$sec) / 86400
+}
+
+abort_clock <- function(value, now, clock, label) {
+  words <- c(Date = "a date", POSIXct = "a date with time", difftime = "a duration (difftime)")
+  in_model <- if (is.null(clock)) "a number" else words[[clock$class]]
+  kind <- variable_type(value)
+  given <- if (!is.null(now)) words[[now$class]] else if (kind == "numeric") "a number" else kind
+  abort_hlm("data", c(
+    "{.var {label}} is {in_model} in the model, but {given} in {.arg newdata}.",
+    i = "Give it as the data of the model have it."
+  ))
 }
 
 # Functions of the formula that cannot be found from the environment kept with the fit (written inside another function,

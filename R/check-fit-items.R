@@ -115,9 +115,10 @@ item_within <- function(fit, coefs, k, person) {
 # The between columns made of the same variable.
 partner_columns <- function(fit, name) {
   for (means in fit$means) {
-    if (!name %in% names(means$columns)) next
+    labels <- column_label(names(means$columns))
+    if (!name %in% labels) next
     kind <- vapply(means$columns, `[[`, "", "kind")
-    return(intersect(names(means$columns)[kind == "between"], names(fixef.hlm(fit))))
+    return(intersect(labels[kind == "between"], names(fixef.hlm(fit))))
   }
   character()
 }

@@ -156,9 +156,17 @@ generalised_solve <- function(x, y) {
 
 # X with treatment contrasts, of full rank.
 treatment_x <- function(object, frame) {
-  factors <- intersect(factor_variables(object), names(frame))
+  terms <- stats::delete.response(stats::terms(object))
+  # model.matrix() looks a symbol up without the backticks of its label
+  symbols <- Filter(is.symbol, as.list(attr(terms, "variables"))[-1L])
+  bare <- vapply(symbols, as.character, "")
+  place <- match(names(frame), column_label(bare))
+  names(frame) <- ifelse(is.na(place), names(frame), bare[place])
+  factors <- factor_variables(object)
+  place <- match(factors, column_label(bare))
+  factors <- intersect(ifelse(is.na(place), factors, bare[place]), names(frame))
   contrasts <- stats::setNames(rep(list("contr.treatment"), length(factors)), factors)
-  x <- stats::model.matrix(stats::delete.response(stats::terms(object)), frame, contrasts.arg = contrasts)
+  x <- stats::model.matrix(terms, frame, contrasts.arg = contrasts)
   decomposition <- qr(x)
   keep <- sort(decomposition$pivot[seq_len(decomposition$rank)])
   structure(x[, keep, drop = FALSE], assign = attr(x, "assign")[keep])

@@ -34,7 +34,9 @@
 #' anova(hlm(Reaction ~ Days + (1 | Subject), lme4::sleepstudy), full)
 #' @export
 anova.hlm <- function(object, ..., type = 3, ddf = NULL, vcov = NULL, cluster = NULL, refit = TRUE, model.names = NULL) {
-both  others <- list(...)
+  cluster <- cluster_argument(object, substitute(cluster), parent.frame())
+  check_flag(refit, "refit")
+  others <- list(...)
   if (!length(others)) return(anova_terms(object, match_anova_type(type), resolve_inference(object, ddf, vcov, cluster)))
   if (!is.null(vcov) || !is.null(cluster)) {
     warn_hlm("arguments", "{.arg vcov} and {.arg cluster} are for tests of one model; likelihood ratio tests do not use them.")

@@ -104,15 +104,15 @@ contextual_columns <- function(fit, label) {
   level[level == ""] <- fit$id
   key <- names(which(source_labels(fit$spec$sources) == label))[[1L]]
   contextual <- key %in% fit$spec$contextual
-  within <- if (contextual) contextual_raw(fit, key, label) else names(columns)[kind == "within"][1L]
+  within <- if (contextual) contextual_raw(fit, key, label) else column_label(names(columns)[kind == "within"])[1L]
   if (is.na(within)) return(NULL)
-  list(within = within, between = between, level = level, contextual = contextual)
+  list(within = within, between = column_label(between), level = level, contextual = contextual)
 }
 
 # The name of the variable as it stands in the formula: cx(x) has x itself, cx(lagged(x)) the earlier value.
 contextual_raw <- function(fit, key, label) {
   value <- fit$spec$values[[fit$spec$sources[[key]]$value]]
-  if (value$lag != 0L) value$label else deparse1(value$expr, backtick = TRUE)
+  if (value$lag != 0L) column_label(value$label) else deparse1(value$expr, backtick = TRUE)
 }
 
 #' @rdname contextual

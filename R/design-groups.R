@@ -113,9 +113,24 @@ eval_group <- function(expr, atoms) {
     return(eval_group(expr[[2L]], atoms))
   }
   if (head == ":") {
-    return(combine_factors(eval_group(expr[[2L]], atoms), eval_group(expr[[3L]], atoms)))
+    both <- combine_factors(eval_group(expr[[2L]], atoms), eval_group(expr[[3L]], atoms))
+    check_combined(both$levels, expr)
+    return(both)
   }
   atoms[[expr_text(expr)]]
+}
+
+# 1 of 2:3 and 1:2 of 3 would both be called 1:2:3, and results and new data go by these names.
+check_combined <- function(labels, expr) {
+  if (!anyDuplicated(labels)) {
+    return(invisible())
+  }
+  twice <- unique(labels[duplicated(labels)])
+  variables <- c(expr_text(expr[[2L]]), expr_text(expr[[3L]]))
+  abort_hlm("data", c(
+    "Different groups of {.var {variables}} have the same name when joined with a colon: {show_some(twice)}.",
+    i = "The ids contain {.val :}. Use another separator in them, for example {.code gsub(\":\", \"_\", id)}."
+  ))
 }
 
 # Codes of new data in the levels of a fit: NA for levels that the fit does not know.

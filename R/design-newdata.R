@@ -86,6 +86,18 @@ environment_of <- function(name, env) {
   env
 }
 
+# The values of a number of the model; a factor or text would count as its codes.
+newdata_number <- function(value, label) {
+  value <- drop_column(plain_column(value))
+  if (!is.numeric(value) && !is.logical(value)) abort_not_number(value, label)
+  as.double(value)
+}
+
+abort_not_number <- function(value, label) {
+  kind <- if (is.factor(value) || is.character(value)) variable_type(value) else paste("of class", class(value)[[1L]])
+  abort_hlm("data", "{.var {label}} is a number in the model, but {kind} in {.arg newdata}.")
+}
+
 # Variables of a terms object for the new rows, coded as in the fit.
 newdata_variables <- function(fit, rows, terms, predvars) {
   variables <- list()
@@ -95,6 +107,7 @@ newdata_variables <- function(fit, rows, terms, predvars) {
     require_columns(predvars[[i]], rows)
     value <- plain_column(eval_new(predvars[[i]], rows))
     fitted_type <- fit$blueprint$types[[label]]
+    if (fitted_type == "numeric") value <- on_clock(value, fit$blueprint$clocks[[label]], label)
     if (fitted_type == "numeric" && !is.numeric(value) && !is.logical(value) && !is.object(value) || is.factor(value) &&
       fitted_type == "numeric") {
       abort_hlm("data", c("{.var {label}} is a number in the model, but {variable_type(value)} in {.arg newdata}."))
@@ -158,15 +171,17 @@ newdata_offset <- function(fit, rows) {
   offset <- NULL
   for (i in terms$offset) {
     require_columns(terms$variables[[i]], rows)
-    value <- as.double(eval_new(terms$variables[[i]], rows))
+    label <- terms$labels[[i]]
+    value <- newdata_number(on_clock(eval_new(terms$variables[[i]], rows), fit$blueprint$clocks[[label]], label), label)
     offset <- if (is.null(offset)) value else offset + value
   }
   if (!is.null(fit$offset_expr)) {
     own <- rows$columns[["(offset)"]]
     if (is.null(own)) {
       require_columns(fit$offset_expr, rows)
-      own <- as.double(eval_new(fit$offset_expr, rows))
+      own <- eval_new(fit$offset_expr, rows)
     }
+    own <- newdata_number(own, "offset")
     offset <- if (is.null(offset)) own else offset + own
   }
   offset

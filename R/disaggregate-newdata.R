@@ -78,10 +78,10 @@ newdata_value <- function(fit, what, rows, given) {
   expr <- if (is.null(what$value)) what$expr else fit$blueprint$values[[what$value]]
   if (what$lag == 0L) {
     require_columns(expr, rows)
-    return(drop_column(eval_new(expr, rows)))
+    return(newdata_number(eval_new(expr, rows), expr_text(expr)))
   }
   if (!is.null(given[[what$label]])) {
-    return(given[[what$label]])
+    return(newdata_number(given[[what$label]], what$label))
   }
   id <- if (is.null(what$id)) lag_id(fit) else what$id
   for (needed in list(expr, id, as.name(fit$time))) require_columns(needed, rows)
@@ -92,7 +92,7 @@ newdata_value <- function(fit, what, rows, given) {
   new_time <- time_values(rows$columns[[fit$time]], fit$time, origin$origin)$values
   mine <- seq_len(rows$n)
   lagged_values(
-    as.double(eval_new(expr, rows)), codes[mine], new_time, what$lag,
+    newdata_number(eval_new(expr, rows), expr_text(expr)), codes[mine], new_time, what$lag,
     history = list(x = as.double(eval_new(expr, old)), person = codes[-mine], time = origin$values)
   )
 }

@@ -81,10 +81,21 @@ emm_basis.hlm <- function(object, trms, xlev, grid, ddf = NULL, mode = ddf, lmer
 emm_grid_x <- function(fit, grid) {
   n <- nrow(grid)
   columns <- lapply(as.list(grid), plain_column)
+  columns[] <- Map(restore_clock, columns, names(columns), MoreArgs = list(data = fit$data))
   newdata_x(fit, list(
     columns = columns, given = names(columns), n = n, constants = fit$blueprint$constants, env = environment(fit$formula),
     person = rep(NA_character_, n), own_rows = FALSE
   ))
+}
+
+# 'emmeans' averages dates and durations to bare numbers, in the units of the data.
+restore_clock <- function(x, name, data) {
+  clock <- clock_of(data[[name]])
+  if (!is.numeric(x) || is.null(clock)) return(x)
+  switch(clock$class,
+    Date = structure(x, class = "Date"), POSIXct = structure(x, class = c("POSIXct", "POSIXt"), tzone = clock$zone),
+    difftime = as.difftime(x, units = clock$units)
+  )
 }
 
 # Orthonormal basis of the combinations of coefficients that the data say nothing about; NA when there are none.

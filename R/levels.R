@@ -33,6 +33,11 @@ level_parts <- function(x, groups) {
   parts
 }
 
+# Data frame columns as coefficients and terms name them: `my x_within` in backticks.
+column_label <- function(names) {
+  vapply(names, function(name) deparse1(as.name(name), backtick = TRUE), "", USE.NAMES = FALSE)
+}
+
 # Level number (1 = rows, 2 = finest groups, ...) of a level as spec$coefs names it.
 level_number <- function(fit, level) {
   place <- match(level, group_names(fit), nomatch = 0L)

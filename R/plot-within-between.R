@@ -85,7 +85,7 @@ person_lines <- function(fit, variable) {
   beta <- fixef.hlm(fit)
   slope <- beta[[columns$within]] + own$slope + product_slope(fit, columns, between[, 1L])
   y_mean <- other_predictors(fit, columns) + drop(between %*% beta[columns$between]) + own$intercept
-  mean <- rowSums(between) + grand_mean(means, columns$between[[1L]])
+  mean <- rowSums(between) + grand_mean(means, columns$own)
   data.frame(
     mean = mean, y_mean = y_mean, low = mean + range[1L, ], high = mean + range[2L, ], y_low = y_mean + slope * range[1L, ],
     y_high = y_mean + slope * range[2L, ]
@@ -95,22 +95,22 @@ person_lines <- function(fit, variable) {
 between_line <- function(fit, variable, persons) {
   columns <- split_columns(fit, variable)
   x <- range(persons$mean)
-  centred <- x - grand_mean(fit$means[[variable]], columns$between[[1L]])
+  centred <- x - grand_mean(fit$means[[variable]], columns$own)
   data.frame(x = x, y = other_predictors(fit, columns) + fixef.hlm(fit)[[columns$between[[1L]]]] * centred)
 }
 
-# Names of the within column and of the between columns, the persons' own first.
+# Coefficients of the within column and of the between columns, the persons' own first; own: its column in the data.
 split_columns <- function(fit, variable) {
   columns <- fit$means[[variable]]$columns
   kind <- vapply(columns, `[[`, "", "kind")
   level <- vapply(columns, `[[`, "", "level")
   between <- names(columns)[kind == "between"][order(level[kind == "between"] != "")]
-  found <- list(within = names(columns)[kind == "within"][1L], between = between)
-  absent <- setdiff(unlist(found), names(fixef.hlm(fit)))
+  found <- list(within = column_label(names(columns)[kind == "within"])[1L], between = column_label(between), own = between[[1L]])
+  absent <- setdiff(c(found$within, found$between), names(fixef.hlm(fit)))
   if (length(absent)) {
     abort_hlm("data", c(
       "The plot needs both main effects of {.var {variable}}; the model has no estimate for {.var {absent}}.",
-      i = "Use {.code wb({variable})} in the formula."
+      i = "Use {.code wb({column_label(variable)})} in the formula."
     ))
   }
   found
@@ -126,7 +126,7 @@ person_group <- function(fit) match(fit$id, group_names(fit), nomatch = 1L)
 
 # The fixed part without any column that involves the variable, averaged over the rows.
 other_predictors <- function(fit, columns) {
-  others <- setdiff(names(fixef.hlm(fit)), columns_with(fit, unlist(columns)))
+  others <- setdiff(names(fixef.hlm(fit)), columns_with(fit, c(columns$within, columns$between)))
   mean(design_offset(fit$design)) + sum(vapply(others, function(name) fixef.hlm(fit)[[name]] * mean(x_column(fit, name)), 0))
 }
 

@@ -8,11 +8,12 @@ standardized_columns <- function(fit) {
   place <- which(coefs$term[kept] != "(Intercept)")
   coefs <- coefs[kept[place], , drop = FALSE]
   members <- term_members(fit)
-  types <- fit$blueprint$types
+  # TRUE and FALSE are categories: they are coded by contrasts
+  categories <- names(fit$blueprint$xlevels)
   frame <- if (nrow(coefs)) model.frame.hlm(fit)
   chain <- scale_chain(fit)
   numeric <- lapply(coefs$term, function(term) {
-    Filter(function(label) types[[label]] != "factor" && types[[label]] != "character" && is_one_column(frame[[label]]), members[[term]])
+    Filter(function(label) !label %in% categories && is_one_column(frame[[label]]), members[[term]])
   })
   whole <- lengths(numeric) > 0L & lengths(numeric) == lengths(members[coefs$term])
   out <- data.frame(
@@ -50,7 +51,7 @@ scale_book <- function(fit) {
   chain <- scale_chain(fit)
   variables <- lapply(stats::setNames(facts$label, facts$label), function(label) {
     x <- frame[[label]]
-    if ((is.numeric(x) || is.logical(x)) && is_one_column(x)) as.double(x)
+    if ((is.numeric(x) || !is.null(clock_of(x))) && is_one_column(x)) as.double(x)
   })
   level <- stats::setNames(as.list(chain_level(facts$level, chain)), facts$label)
   list(outcome = fit$design$y - design_offset(fit$design), variables = variables, level = level, chain = chain)

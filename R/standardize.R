@@ -18,7 +18,7 @@
 #'
 #' The level of a variable is read from the formula. An interaction is scaled by the product of the SDs of its variables, each of its own level
 #' (as if the variables had been standardised before they were multiplied), over the SD of the outcome at the level at which the
-#' product varies. Factors (and other columns of several, such as splines) are not scaled: only the outcome is, and `scaled` says so.
+#' product varies. Factors, logical variables (and other columns of several, such as splines) are not scaled: only the outcome is, and `scaled` says so.
 #' A predictor that varies within persons and is not split (a raw `x`, a session number) counts as varying within persons.
 #'
 #' @details
@@ -191,7 +191,7 @@ print.hlm_standardized <- function(x, digits = 3L, ...) {
   )
   if (any(!is.na(x$persons))) shown <- cbind(shown, Persons = ifelse(is.na(x$persons), "", x$persons))
   print_table(shown)
-  if (any(x$scaled == "outcome")) cat(" * categories (or several columns): in SDs of the outcome, the predictor as it is\n")
+  if (any(x$scaled == "outcome")) cat(" * categories, TRUE and FALSE among them (or several columns): in SDs of the outcome, the predictor as it is\n")
   uncertainty <- if (attr(x, "se") == "given") "given the standard deviations" else "by parametric bootstrap"
   cat(" ", format(100 * attr(x, "conf.level")), " % intervals, ", uncertainty, "\n", sep = "")
   left <- attr(x, "left_out")

@@ -151,3 +151,24 @@ test_that("print() shows before and after", {
   expect_match(out, "x_between +-[0-9.]+ +[0-9.]+ +-[0-9.]+")
   expect_match(out, "Contextual effects, corrected")
 })
+
+test_that("a variable whose name needs backticks is corrected like any other", {
+  d <- spaced_data()
+  for (pair in list(
+    list(y ~ wb(x) + (1 | patient), y ~ wb(`my x`) + (1 | patient)),
+    list(y ~ within(x) * between(x) + (1 | patient), y ~ within(`my x`) * between(`my x`) + (1 | patient))
+  )) {
+    plain <- between_correction(hlm(pair[[1L]], d))
+    spaced <- between_correction(hlm(pair[[2L]], d))
+    expect_equal(spaced$coefficients[-1L], plain$coefficients[-1L])
+    expect_equal(spaced$contextual[-1L], plain$contextual[-1L])
+  }
+})
+
+test_that("a column that the model lacks is an error, not left as it was", {
+  fit <- hlm(y ~ wb(x) + (1 | patient), spaced_data())
+  problem <- calibration_problem(fit)
+  prediction <- predict_levels(problem, calibration_moments(problem))
+  fit$design$x_names[[2L]] <- "other"
+  expect_error(corrected_design(fit, problem, prediction), "x_within", class = "hlm_error_design")
+})

@@ -102,3 +102,11 @@ test_that("skewed and heavy-tailed residuals", {
   withr::with_seed(9, d$y <- d$y + stats::rexp(240)^3)
   expect_identical(as.character(verdict_of(fit_to(d), "Normality of residuals (rows)")$verdict), "problem")
 })
+
+test_that("the between part of a variable whose name needs backticks is found", {
+  d <- spaced_data()
+  plain <- hlm(y ~ wb(x) + (1 | patient), d)
+  spaced <- hlm(y ~ wb(`my x`) + (1 | patient), d)
+  expect_identical(partner_columns(spaced, "`my x_within`"), "`my x_between`")
+  expect_equal(verdict_of(spaced, "Variation within persons")$value, verdict_of(plain, "Variation within persons")$value)
+})

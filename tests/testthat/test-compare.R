@@ -178,3 +178,12 @@ test_that("drop1() takes ~ ., and a term that an aliased column stands in for ha
   expect_true(is.na(drop1(aliased)["session", "F value"]))
   expect_false(is.na(drop1(aliased)["alliance", "F value"]))
 })
+
+test_that("type III tests of variables whose names need backticks", {
+  d <- spaced_data()
+  d$`my f` <- d$treat
+  numbers <- function(formula) unname(as.matrix(anova(hlm(formula, d), type = 3)))
+  plain <- numbers(y ~ wb(x) * treat + (1 | patient))
+  expect_equal(numbers(y ~ wb(`my x`) * treat + (1 | patient)), plain)
+  expect_equal(numbers(y ~ wb(`my x`) * `my f` + (1 | patient)), plain)
+})

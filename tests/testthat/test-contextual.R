@@ -92,3 +92,12 @@ test_that("summary() shows the block, print() the joint test", {
   plain <- utils::capture.output(print(summary(hlm(distress ~ cx(alliance) + (1 | patient), therapy_data()))))
   expect_false(any(grepl("do the between and the within", plain)))
 })
+
+test_that("variables whose names need backticks have contextual effects", {
+  d <- spaced_data()
+  plain <- contextual(hlm(y ~ wb(x) + (1 | patient), d))
+  expect_equal(contextual(hlm(y ~ wb(`my x`) + (1 | patient), d))$effects[-1L], plain$effects[-1L])
+  expect_equal(contextual(hlm(y ~ cx(`my x`) + (1 | patient), d))$effects$Estimate, plain$effects$Estimate, tolerance = 1e-6)
+  lagged <- contextual(hlm(y ~ cx(lagged(`my x`)) + (1 | patient), d, time = session))
+  expect_equal(lagged$effects$Estimate, contextual(hlm(y ~ cx(lagged(x)) + (1 | patient), d, time = session))$effects$Estimate)
+})

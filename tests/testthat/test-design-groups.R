@@ -51,3 +51,14 @@ test_that("large whole ids have the labels that a person would write", {
   fit <- hlm(y ~ x + (1 | id), d)
   expect_equal(predict(fit, transform(d, id = as.integer(id))), predict(fit), ignore_attr = TRUE)
 })
+
+test_that("ids with colons that give two groups one name are an error", {
+  d <- spaced_data()
+  d$a <- ifelse(d$patient %% 2 == 0, "2:3", "3")
+  d$b <- ifelse(d$patient == 1, "1:2", ifelse(d$patient == 2, "1", paste0("p", d$patient)))
+  err <- expect_error(hlm(y ~ x + (1 | a / b), d), "1:2:3", class = "hlm_error_data")
+  expect_match(conditionMessage(err), "`b` and `a`")
+  expect_error(hlm(y ~ x + (1 | b:a), d), "separator", class = "hlm_error_data")
+  d$b <- sub(":", "_", d$b)
+  expect_no_error(hlm(y ~ x + (1 | a / b), d))
+})

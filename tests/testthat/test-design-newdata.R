@@ -71,3 +71,31 @@ test_that("peers: slopes differ by moderator, since products are real model term
   slopes <- x[c(2, 4), ] - x[c(1, 3), ]
   expect_equal(slopes[, "x_within:w_between"], c(-1, 2), ignore_attr = TRUE)
 })
+
+test_that("an offset must be a number in new data too", {
+  d <- spaced_data()
+  d$o <- d$session / 10
+  text <- transform(d, o = factor(o))
+  expect_error(predict(hlm(y ~ x + offset(o) + (1 | patient), d), text), "is a number in the model", class = "hlm_error_data")
+  expect_error(predict(hlm(y ~ x + (1 | patient), d, offset = o), text), "is a number in the model", class = "hlm_error_data")
+})
+
+test_that("dates and durations of new data are converted to those of the fit, anything else is an error", {
+  d <- spaced_data()
+  d$day <- as.Date("2024-01-01") + 7 * d$session
+  d$since <- as.difftime(7 * d$session, units = "days")
+  fit <- hlm(y ~ day + (1 | patient), d)
+  timed <- transform(d, day = as.POSIXct(format(day), tz = "UTC"))
+  expect_equal(predict(fit, d), fitted(fit), ignore_attr = TRUE)
+  expect_equal(predict(fit, timed), predict(fit, d))
+  expect_equal(predict(hlm(y ~ day + (1 | patient), timed), d), predict(fit, d), tolerance = 1e-6)
+  expect_true(all(is.na(predict(fit, transform(d, day = NA)))))
+  for (bad in list(as.double(d$day), as.character(d$day), d$since)) {
+    expect_error(predict(fit, replace(d, "day", list(bad))), "is a date in the model", class = "hlm_error_data")
+  }
+  plain <- hlm(y ~ session + (1 | patient), d)
+  expect_error(predict(plain, transform(d, session = day)), "is a number in the model", class = "hlm_error_data")
+  lasting <- hlm(y ~ since + (1 | patient), d)
+  expect_equal(predict(lasting, transform(d, since = as.difftime(session, units = "weeks"))), predict(lasting, d))
+  expect_error(predict(lasting, transform(d, since = session)), "a duration", class = "hlm_error_data")
+})

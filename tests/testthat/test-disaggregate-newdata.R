@@ -134,3 +134,14 @@ test_that("a shift that could move nothing is an error that names what can be mo
   expect_error(design_newdata(fit, shift = c(w = 1), at = "within"), "between", class = "hlm_error_data")
   expect_error(design_newdata(fit, shift = c(y = 1)), class = "hlm_error_data")
 })
+
+test_that("a split variable must be a number in new data too", {
+  d <- spaced_data()
+  fit <- hlm(y ~ wb(x) + (1 | patient), d)
+  for (bad in list(factor(d$x), as.character(d$x))) {
+    expect_error(predict(fit, transform(d, x = bad)), "is a number in the model", class = "hlm_error_data")
+  }
+  expect_equal(predict(fit, transform(d, x = x > 0)), predict(fit, transform(d, x = as.double(x > 0))))
+  lagged <- hlm(y ~ wb(lagged(x)) + (1 | patient), d, time = session)
+  expect_error(predict(lagged, transform(d, x = factor(x))), "is a number in the model", class = "hlm_error_data")
+})

@@ -105,3 +105,15 @@ test_that("combinations that the data cannot tell are not estimated", {
   expect_false(anyNA(table$emmean[!empty]))
   expect_equal(table$emmean[1L], fixef(fit)[["(Intercept)"]] + mean(d$session) * fixef(fit)[["session"]])
 })
+
+test_that("dates and durations are averaged like other numbers", {
+  d <- spaced_data()
+  d$day <- as.Date("2024-01-01") + 7 * d$session
+  d$since <- as.difftime(7 * d$session, units = "days")
+  plain <- as.data.frame(emmeans::emmeans(hlm(y ~ session + (1 | patient), d), ~1))
+  for (formula in list(y ~ day + (1 | patient), y ~ since + (1 | patient))) {
+    expect_equal(as.data.frame(emmeans::emmeans(hlm(formula, d), ~1))$emmean, plain$emmean, tolerance = 1e-6)
+  }
+  at <- emmeans::emmeans(hlm(y ~ day + (1 | patient), d), ~day, at = list(day = as.Date("2024-01-22")))
+  expect_equal(as.data.frame(at)$emmean, plain$emmean, tolerance = 1e-6)
+})

@@ -58,3 +58,8 @@ test_that("the person is known without a random effect of its own", {
   fit <- hlm(distress ~ wb(alliance) + (1 | therapist), d, id = patient)
   expect_equal(person_factor(fit)$levels[person_factor(fit)$codes], as.character(d$patient[fit$rows]))
 })
+
+test_that("columns are labelled as coefficients are", {
+  expect_identical(column_label(c("x_within", "my x_within")), c("x_within", "`my x_within`"))
+  expect_identical(column_label(character()), character())
+})

@@ -62,3 +62,12 @@ test_that("bad max_persons and points are classed errors", {
   expect_error(plot_within_between(fit, x, points = NA), class = "hlm_error")
   expect_s3_class(ggplot2::ggplot_build(plot_within_between(fit, x, max_persons = 1))$plot, "ggplot")
 })
+
+test_that("a variable whose name needs backticks is drawn like any other", {
+  skip_if_not_installed("ggplot2")
+  d <- spaced_data()
+  plain <- hlm(y ~ wb(x) + (1 + within(x) | patient), d)
+  spaced <- hlm(y ~ wb(`my x`) + (1 + within(`my x`) | patient), d)
+  expect_equal(person_lines(spaced, "my x"), person_lines(plain, "x"))
+  expect_s3_class(plot_within_between(spaced), "ggplot")
+})

@@ -149,3 +149,26 @@ test_that("a zero intercept variance beside a within slope is an exact zero", {
   fit <- hlm(y ~ within(alliance) + (1 + within(alliance) | patient), d)
   expect_identical(fit$core$theta[[1L]], 0)
 })
+
+test_that("a logical predictor is a category: in SDs of the outcome, itself not scaled", {
+  d <- spaced_data()
+  d$lg <- d$x > 0
+  d$f <- factor(d$lg)
+  logical <- hlm(y ~ lg + wb(x) + (1 | patient), d)
+  category <- hlm(y ~ f + wb(x) + (1 | patient), d)
+  for (method in c("within-person", "pooled", "total")) {
+    found <- standardize(logical, method = method)
+    expect_identical(found$scaled, c("outcome", "both", "both"))
+    expect_equal(found$estimate, standardize(category, method = method)$estimate)
+  }
+  expect_equal(found$estimate[[1L]], fixef(logical)[["lgTRUE"]] / stats::sd(d$y))
+  expect_output(print(found), "TRUE and FALSE")
+})
+
+test_that("a date is scaled like the number it counts", {
+  d <- spaced_data()
+  d$day <- as.Date("2024-01-01") + 7 * d$session
+  expect_equal(
+    standardize(hlm(y ~ day + (1 | patient), d))$estimate, standardize(hlm(y ~ session + (1 | patient), d))$estimate, tolerance = 1e-6
+  )
+})
