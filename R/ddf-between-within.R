@@ -21,7 +21,7 @@ ddf_between_within <- function(fit, intercept = "largest") {
 # Weights that are zero but for rounding, whatever the units of the predictors, do not count.
 has_weight <- function(l, scale) {
   size <- abs(l) * scale
-  size > 1e-8 * max(size)
+  size > 1e-8 * max(size, 0)
 }
 
 # One number per estimated coefficient. `intercept`: "largest" of all levels (nlme), or the "highest" groups minus one, which

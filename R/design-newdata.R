@@ -113,6 +113,8 @@ newdata_variables <- function(fit, rows, terms, predvars) {
       abort_hlm("data", c("{.var {label}} is a number in the model, but {variable_type(value)} in {.arg newdata}."))
     }
     if (fitted_type != "numeric" && !is.factor(value)) value <- as.character(value)
+    # a column of nothing but NA is logical in R
+    if (fitted_type == "numeric" && is.logical(value)) storage.mode(value) <- "double"
     variables[[label]] <- value
   }
   code_factors(variables, known = fit$blueprint)$variables

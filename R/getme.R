@@ -233,3 +233,8 @@ getme_factors <- function(fit) {
   dimnames(rzx) <- list(NULL, colnames(x))
   list(L = l, RZX = rzx, RX = if (ncol(x)) chol(crossprod(x) - crossprod(rzx)) else matrix(0, 0L, 0L))
 }
+
+# RX' z = rhs; without fixed effects there is nothing to solve.
+solve_fixed <- function(rx, rhs) {
+  if (nrow(rx) == 0L) matrix(0, 0L, ncol(rhs)) else backsolve(rx, rhs, transpose = TRUE)
+}

@@ -149,7 +149,7 @@ hat_halves <- function(fit) {
   factors <- getme_factors(fit)
   z <- Matrix::t(root_w * (design_matrix_z(fit) %*% getme_lambda(fit)))
   random <- Matrix::solve(factors$L, Matrix::solve(factors$L, z, system = "P"), system = "L")
-  fixed <- forwardsolve(t(factors$RX), t(root_w * kept_x(fit)) - as.matrix(Matrix::crossprod(factors$RZX, random)))
+  fixed <- solve_fixed(factors$RX, t(root_w * kept_x(fit)) - as.matrix(Matrix::crossprod(factors$RZX, random)))
   list(random = random, fixed = fixed)
 }
 

@@ -179,7 +179,7 @@ prediction_se <- function(object, rows, chosen) {
     a <- lambda_t %*% Matrix::t(z[rows_now, , drop = FALSE])
     c_u <- Matrix::solve(factors$L, Matrix::solve(factors$L, a, system = "P"), system = "L")
     from_u <- as.matrix(Matrix::crossprod(factors$RZX, c_u))
-    c_x <- backsolve(factors$RX, t(rows$x[rows_now, , drop = FALSE]) - from_u, transpose = TRUE)
+    c_x <- solve_fixed(factors$RX, t(rows$x[rows_now, , drop = FALSE]) - from_u)
     variance[rows_now] <- Matrix::colSums(c_u^2) + colSums(c_x^2)
   }
   sqrt(object$core$sigma^2 * (variance + unseen_variance(object, rows, chosen)))

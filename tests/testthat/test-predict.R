@@ -131,3 +131,19 @@ test_that("peers: the within slope differs between values of a moderator (panelr
   expect_equal(slope(0), fixef(fit)[["alliance_within"]], tolerance = 1e-8)
   expect_equal(slope(1) - slope(0), fixef(fit)[["alliance_within:female"]], tolerance = 1e-8)
 })
+
+test_that("a number given as NA or TRUE is a number", {
+  fit <- hlm(distress ~ session + (1 | patient), therapy_data())
+  expect_true(is.na(predict(fit, data.frame(session = NA, patient = 1))))
+  expect_equal(predict(fit, data.frame(session = TRUE, patient = 1)), predict(fit, data.frame(session = 1, patient = 1)))
+})
+
+test_that("a model without fixed effects has leverages and standard errors", {
+  skip_if_not_installed("lme4")
+  d <- transform(lme4::sleepstudy, Reaction = Reaction - 300)
+  fit <- hlm(Reaction ~ 0 + (1 | Subject), d)
+  # one random intercept and 10 rows: leverage of a row is theta^2 / (1 + 10 theta^2), and that is the variance of its prediction
+  theta <- fit$core$theta
+  expect_equal(unname(hatvalues(fit)[[1L]]), theta^2 / (1 + 10 * theta^2), tolerance = 1e-8)
+  expect_equal(unname(predict(fit, se.fit = TRUE)$se.fit[[1L]]), sigma(fit) * sqrt(theta^2 / (1 + 10 * theta^2)), tolerance = 1e-8)
+})
