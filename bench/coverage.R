@@ -42,14 +42,21 @@ judge <- function(limits, method) {
     row.names = NULL)
 }
 
-analyse <- function(fit, with_boot) {
+# `boot_seed`: NULL for no bootstrap; every bootstrap starts from it, so that methods can be added without moving the others.
+analyse <- function(fit, boot_seed) {
   results <- lapply(df_methods, function(ddf) judge(confint(fit, method = "Wald", ddf = ddf), paste("Wald,", ddf)))
   results$robust <- judge(confint(fit, method = "Wald", vcov = "CR2"), "Wald, CR2 robust")
   results$profile <- judge(confint(fit, "beta_", method = "profile"), "profile")
-  if (with_boot) {
-    boot <- bootstrap(fit, nsim = boot_draws)
+  if (!is.null(boot_seed)) {
+    boot <- bootstrap(fit, nsim = boot_draws, seed = boot_seed)
     results$percentile <- judge(confint(boot, "beta_", boot.type = "percentile"), "bootstrap, percentile")
     results$basic <- judge(confint(boot, "beta_", boot.type = "basic"), "bootstrap, basic")
+    results$bca <- judge(confint(boot, "beta_", boot.type = "bca"), "bootstrap, BCa")
+    results$normal <- judge(confint(boot, "beta_", boot.type = "normal"), "bootstrap, normal")
+    for (type in c("residual", "cases")) {
+      other <- bootstrap(fit, nsim = boot_draws, type = type, seed = boot_seed)
+      results[[type]] <- judge(confint(other, "beta_", boot.type = "percentile"), paste0("bootstrap of ", sub("residual", "residuals", type), ", percentile"))
+    }
   }
   do.call(rbind, results)
 }
@@ -58,14 +65,13 @@ run <- function(patients, slope_sd) {
   model <- truth(sample_data(patients), slope_sd)
   outcomes <- simulate(model, nsim = replicates, seed = 1000L + patients)
   started <- proc.time()[["elapsed"]]
-  set.seed(patients)
   singular <- 0L
   failed <- 0L
   rows <- lapply(seq_len(replicates), function(i) {
     fit <- suppressWarnings(refit(model, outcomes[[i]]))
     singular <<- singular + (fit$core$status == "boundary")
     failed <<- failed + (fit$core$status == "failed")
-    suppressWarnings(suppressMessages(analyse(fit, i <= booted)))
+    suppressWarnings(suppressMessages(analyse(fit, if (i <= booted) i)))
   })
   table <- do.call(rbind, rows)
   key <- interaction(table$effect, table$method, drop = TRUE, lex.order = TRUE)
@@ -81,7 +87,11 @@ run <- function(patients, slope_sd) {
   out
 }
 
-table <- do.call(rbind, lapply(slope_sds, function(slope_sd) do.call(rbind, lapply(sizes, run, slope_sd = slope_sd))))
+cells <- expand.grid(patients = rev(sizes), slope_sd = slope_sds)
+options(wbhlm.threads = 1)
+done <- parallel::mclapply(seq_len(nrow(cells)), function(k) run(cells$patients[[k]], cells$slope_sd[[k]]), mc.cores = 2L, mc.preschedule = FALSE)
+order <- order(match(cells$slope_sd, slope_sds), cells$patients)
+table <- do.call(rbind, done[order])
 rownames(table) <- NULL
 numbers <- c("type_1_error", "coverage", "width", "boundary")
 table[numbers] <- lapply(table[numbers], round, digits = 4L)
