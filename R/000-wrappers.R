@@ -23,11 +23,16 @@ core_evaluate <- function(design, reml, theta, order, threads) .Call(wrap__core_
 # Conditional covariances of the random effects: per group q x q x J.
 core_condvar <- function(design, reml, theta, threads) .Call(wrap__core_condvar, design, reml, theta, threads)
 
-# What Satterthwaite's method needs.
+# What Satterthwaite's method needs; after (theta, sigma) come the free parameters of a residual structure.
 core_satterthwaite <- function(design, reml, theta, threads) .Call(wrap__core_satterthwaite, design, reml, theta, threads)
 
 # What Kenward & Roger's method needs.
 core_kenward_roger <- function(design, theta, threads) .Call(wrap__core_kenward_roger, design, theta, threads)
+
+# Values (one or more per row, column after column) whitened by the residual structure of a design, or the other way round: independent
+# draws made residuals of variance 1 and with the design's weights and correlations. `codes`: the block of every row, 1-based, in
+# which rows may be correlated.
+core_whiten <- function(design, values, codes, forward) .Call(wrap__core_whiten, design, values, codes, forward)
 
 # Codes 1..J in order of first appearance; missing values get code 0.
 #

@@ -175,7 +175,7 @@ given_vcov <- function(fit, v) {
 # Satterthwaite (1946), as Kuznetsova, Brockhoff & Christensen (2017) J Stat Softw 82(13), eq. 5:
 # df = 2 (l'Vl)^2 / (g'Ag), g the gradient of l'V(theta, sigma)l, A the asymptotic covariance of (theta, sigma).
 ddf_satterthwaite <- function(fit) {
-  pieces <- engine_satterthwaite(fit$design, isTRUE(fit$REML), fit$core$theta)
+  pieces <- engine_satterthwaite(known_design(fit), isTRUE(fit$REML), fit$core$theta)
   v <- fit$core$vcov
   df <- function(l) {
     gradient <- vapply(pieces$jacobian, function(j) sum(l * (j %*% l)), 0)

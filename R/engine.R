@@ -32,9 +32,20 @@ engine_fit <- function(design, reml, control) {
   result <- engine_call(core_fit(design, reml, control))
   fit <- shape_estimates(result$estimates, design, reml)
   fit <- c(fit, result$how)
+  fit$residual <- shape_residual(result$residual, design)
   fit$message <- status_message(fit, design$y)
   fit
 }
+
+# Parameters of the residual structure, named: the core's own (free) ones and those that mean something.
+shape_residual <- function(residual, design) {
+  if (is.null(residual)) return(NULL)
+  names <- unlist(lapply(design$residual$parts, residual_names))
+  lapply(residual, stats::setNames, names)
+}
+
+# phi, or the levels whose SD is a multiple of the first level's.
+residual_names <- function(part) if (is.null(part$levels)) "phi" else part$levels[-1L]
 
 # Two threads pay only when the rows are many: a small fit would wait longer for its threads than for its answer.
 engine_threads <- function(design, threads = NULL) {
@@ -175,7 +186,8 @@ engine_condvar <- function(design, reml, theta) {
 # Covariance of (theta, sigma) and the derivatives of vcov(beta), for Satterthwaite's df.
 engine_satterthwaite <- function(design, reml, theta) {
   result <- engine_call(core_satterthwaite(design, reml, as.double(theta), engine_threads(design)))
-  m <- length(theta) + 1L
+  # after theta and sigma come the parameters of a residual structure
+  m <- length(result$jacobian)
   p <- as.integer(round(sqrt(length(result$jacobian[[1L]]))))
   list(
     vcov_varpar = matrix(result$vcov_varpar, m, m),
@@ -211,6 +223,11 @@ engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, p
     curve$theta <- matrix(curve$theta, n, byrow = TRUE)
     curve
   })
+}
+
+# Values whitened by the residual structure and the weights of a design with known parameters, or coloured; `codes`: blocks of rows.
+engine_whiten <- function(design, values, codes, forward) {
+  engine_call(core_whiten(design, as.double(values), as.integer(codes), forward))
 }
 
 engine_group_codes <- function(x) {

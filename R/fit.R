@@ -23,6 +23,7 @@ new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, ex
     weights_name = extra$weights_name,
     offset_expr = extra$offset_expr
   )
+  fit$residual <- spec$residual$formula
   class(fit) <- "hlm"
   fit
 }

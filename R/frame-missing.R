@@ -58,6 +58,7 @@ keep_rows <- function(frame, spec, keep, lost, kind, means) {
   })
   frame$values <- lapply(frame$values, `[`, keep)
   frame$time <- frame$time[keep]
+  frame$residual <- lapply(frame$residual, take_residual_values, rows = keep)
   frame$factors <- lapply(frame$factors, compact_factor, rows = keep)
   frame$parents <- lapply(frame$atoms[spec_levels(spec)], compact_factor, rows = keep)
   for (name in intersect(c("(weights)", "(offset)"), names(frame$raw))) {
@@ -108,6 +109,7 @@ find_missing <- function(frame, spec) {
     if (any_zero(codes)) note(label, NULL, codes == 0L)
   }
   if (!is.null(frame$time)) note(spec$time, frame$time)
+  for (entry in frame$residual) note(entry$label, NULL, missing_residual_values(entry))
   for (name in c("weights", "offset")) {
     x <- frame$raw[[paste0("(", name, ")")]]
     if (!is.null(x)) note(name, x)

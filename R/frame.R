@@ -19,6 +19,7 @@ build_frame <- function(spec, data, inputs, na_action, env, means = "analysis") 
   frame$atoms <- evaluate_atoms(spec, frame, env)
   frame <- add_persons(frame, spec)
   frame <- add_values(frame, spec, env)
+  frame <- add_residual_values(frame, spec, env)
   frame <- drop_missing(frame, spec, na_action, means)
   frame$y <- frame$variables[[1L]]
   frame
@@ -68,7 +69,7 @@ model_variables <- function(spec) {
   for (bar in spec$bars) names <- c(names, variable_names(bar$terms$variables), expr_vars(bar$group))
   for (value in spec$values) names <- c(names, expr_vars(value$expr))
   if (!is.null(spec$id)) names <- c(names, expr_vars(spec$id))
-  names <- unique(c(names, spec_levels(spec), spec$time))
+  names <- unique(c(names, spec_levels(spec), spec$time, residual_variables(spec)))
   names[match(names, derived_names(spec), 0L) == 0L]
 }
 

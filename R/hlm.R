@@ -78,7 +78,7 @@
 #' fit
 hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weights = NULL, subset = NULL,
                 na.action = getOption("na.action"), offset = NULL, contrasts = NULL, start = NULL,
-                control = hlm_control()) {
+                control = hlm_control(), residual = NULL) {
   if (missing(formula)) {
     abort_hlm("formula", c("{.arg formula} is missing.", i = "For example {.code hlm(outcome ~ session + (1 | patient), data)}."))
   }
@@ -95,6 +95,7 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
     id = capture_name(substitute(id), names(data), caller, "id"),
     time = capture_time(substitute(time), names(data), caller)
   )
+  spec$residual <- capture_residual(substitute(residual), spec$time, caller)
   inputs <- list(
     subset = eval_input(substitute(subset), "subset", data, env, caller),
     weights = eval_input(substitute(weights), "weights", data, env, caller),

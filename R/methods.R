@@ -96,7 +96,7 @@ check_dots <- function(...) {
   warn_hlm("arguments", "{cli::qty(length(names))}Argument{?s} not used: {.arg {names}}. Is the spelling right?")
 }
 
-n_parameters_hlm <- function(fit) length(kept_columns(fit)) + length(fit$core$theta) + 1L
+n_parameters_hlm <- function(fit) length(kept_columns(fit)) + length(fit$core$theta) + n_residual_parameters(fit) + 1L
 
 # Accessors --------------------------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ ranef_frames <- function(object) {
 
 # postVar as lme4 has it: one array, or one per term where a factor carries several.
 ranef_variances <- function(object) {
-  blocks <- engine_condvar(object$design, isTRUE(object$REML), object$core$theta)
+  blocks <- engine_condvar(known_design(object), isTRUE(object$REML), object$core$theta)
   lapply(seq_along(blocks), function(g) {
     terms <- which(term_group(object) == g)
     arrays <- lapply(terms, function(t) {

@@ -53,6 +53,7 @@ update_call <- function(object, formula, changes, caller) {
     if ("(offset)" %in% names(object$data)) stored$offset <- as.name("(offset)")
   }
   stored$na.action <- update_na_action(object)
+  stored$residual <- object$residual
   stored[names(changes)] <- changes
   # constants of the formula that were neither in the data nor are where the formula is kept
   if (length(object$blueprint$constants)) {

@@ -3,9 +3,11 @@
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::collections::HashMap;
+use std::sync::Arc;
 use wbhlm_core::covariance;
 use wbhlm_core::design::{Design, Grouping, Term};
 use wbhlm_core::error::CoreError;
+use wbhlm_core::residual::{self, Identity, Input, Product, Residual};
 
 /// Keeps the R vectors of a design alive while the core reads them.
 pub struct DesignSource {
@@ -16,6 +18,8 @@ pub struct DesignSource {
     x: Vec<usize>,
     groups: Vec<(Robj, usize)>,
     terms: Vec<Term>,
+    residual: Arc<dyn Residual>,
+    residual_known: bool,
 }
 
 fn wrong(what: &str) -> CoreError {
@@ -56,6 +60,41 @@ fn doubles<'r>(value: &'r Robj, what: &str) -> Result<&'r [f64], CoreError> {
     value.as_real_slice().ok_or_else(|| wrong(&format!("{what} must be double")))
 }
 
+/// list(parts = list of list(name, time, unit, codes, levels), free = their free parameters or NULL), or NULL; the structure, and whether its
+/// parameters are known.
+fn residual_of(value: Option<&Robj>) -> Result<(Arc<dyn Residual>, bool), CoreError> {
+    let Some(value) = present(value) else { return Ok((Arc::new(Identity), true)) };
+    let fields = named(&value, "the residual structure")?;
+    let mut parts = Vec::new();
+    for part in items(fields.get("parts"), "parts of the residual structure")? {
+        let part = named(&part, "a part of the residual structure")?;
+        let name =
+            part.get("name").and_then(Robj::as_str).ok_or_else(|| wrong("a part of the residual structure has no name"))?;
+        let time = present(part.get("time")).map(|time| numbers(&time, "time")).transpose()?.unwrap_or_default();
+        let codes = match present(part.get("codes")) {
+            None => Vec::new(),
+            Some(codes) => codes.as_integer_slice().ok_or_else(|| wrong("codes of strata must be integer"))?.to_vec(),
+        };
+        let input = Input {
+            time: &time,
+            unit: part.get("unit").and_then(Robj::as_real).unwrap_or(1.0),
+            codes: &codes,
+            n_levels: part.get("levels").map_or(0, Robj::len),
+        };
+        parts.push(residual::structure(name, &input)?);
+    }
+    let structure: Arc<dyn Residual> = match parts.len() {
+        1 => parts.swap_remove(0),
+        _ => Arc::new(Product::new(parts)),
+    };
+    let Some(free) = present(fields.get("free")) else { return Ok((structure, false)) };
+    let free = numbers(&free, "free")?;
+    if free.len() != structure.free().len() || free.iter().any(|f| !f.is_finite()) {
+        return Err(wrong("the parameters of the residual structure do not fit it"));
+    }
+    Ok((structure.at(&free), true))
+}
+
 impl DesignSource {
     /// Reads the list; nothing is copied but indices.
     pub fn new(design: &Robj) -> Result<Self, CoreError> {
@@ -79,6 +118,7 @@ impl DesignSource {
                 structure: covariance::structure(name)?,
             });
         }
+        let (residual, residual_known) = residual_of(fields.get("residual"))?;
         Ok(DesignSource {
             y: fields.get("y").cloned().ok_or_else(|| wrong("y is missing"))?,
             offset: present(fields.get("offset")),
@@ -87,11 +127,21 @@ impl DesignSource {
             x: indices(fields.get("x"), "x")?,
             groups,
             terms,
+            residual,
+            residual_known,
         })
     }
 
-    /// The design as the core sees it.
+    /// The design as the core sees it, everything but theta known.
     pub fn design(&self) -> Result<Design<'_>, CoreError> {
+        if !self.residual_known {
+            return Err(wrong("the parameters of the residual structure are missing"));
+        }
+        self.design_to_fit()
+    }
+
+    /// The design of which the parameters of the residual structure may still have to be estimated.
+    pub fn design_to_fit(&self) -> Result<Design<'_>, CoreError> {
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             columns.push(doubles(column, "a column")?);
@@ -109,6 +159,7 @@ impl DesignSource {
             x: self.x.clone(),
             groups,
             terms: self.terms.clone(),
+            residual: self.residual.clone(),
         })
     }
 }

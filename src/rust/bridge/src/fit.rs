@@ -1,7 +1,7 @@
 //! Entry points of estimation. Matrices go to R as plain vectors in column-major order; R/engine.R gives them their dimensions.
 
 use crate::condition::guard;
-use crate::convert::{column_major, count, flag, named, numbers, DesignSource};
+use crate::convert::{column_major, count, flag, indices, named, numbers, DesignSource};
 use crate::interrupt::run_interruptible;
 use extendr_api::prelude::*;
 use ndarray::Array2;
@@ -11,6 +11,8 @@ use wbhlm_core::estimates::Estimates;
 use wbhlm_core::fit::{Fit, Prepared, Status};
 use wbhlm_core::objective::Order;
 use wbhlm_core::optimize::Control;
+use wbhlm_core::residual::BlockRows;
+use wbhlm_core::structured::Structured;
 
 /// Reads the design, prepares it and runs `task` on the pool.
 pub fn prepared<T: Send>(
@@ -75,6 +77,15 @@ fn status_name(fit: &Fit) -> &'static str {
     }
 }
 
+fn how_list(fit: &Fit) -> List {
+    list!(
+        status = status_name(fit),
+        iterations = fit.iterations as i32,
+        evaluations = fit.evaluations as i32,
+        decrement = fit.decrement
+    )
+}
+
 /// Sizes that the lists need and that live in the prepared design.
 struct Shape {
     q: Vec<usize>,
@@ -90,15 +101,22 @@ fn shape(p: &Prepared) -> Shape {
 fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
     guard(|| {
         let (control, threads) = control_of(&control)?;
-        let (fit, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.fit(&control)?, shape(p))))?;
-        let estimates = estimates_list(&fit.estimates, &shape);
-        let how = list!(
-            status = status_name(&fit),
-            iterations = fit.iterations as i32,
-            evaluations = fit.evaluations as i32,
-            decrement = fit.decrement
-        );
-        Ok(list!(estimates = estimates, how = how).into())
+        let source = DesignSource::new(&design)?;
+        if source.design_to_fit()?.residual.free().is_empty() {
+            let (fit, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.fit(&control)?, shape(p))))?;
+            return Ok(list!(estimates = estimates_list(&fit.estimates, &shape), how = how_list(&fit)).into());
+        }
+        let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
+        let (found, shape) = run_interruptible(threads, |stop| {
+            let structured = Structured::new(&design, reml, stop)?;
+            let found = structured.fit(&control)?;
+            let shape = shape(&structured.prepared(&found.free)?);
+            Ok((found, shape))
+        })?;
+        let at_limit: Vec<bool> = found.at_limit;
+        let residual = list!(free = found.free, natural = found.natural, at_limit = at_limit, gradient = found.gradient);
+        let estimates = estimates_list(&found.fit.estimates, &shape);
+        Ok(list!(estimates = estimates, how = how_list(&found.fit), residual = residual).into())
     })
 }
 
@@ -144,13 +162,19 @@ fn core_condvar(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     })
 }
 
-/// What Satterthwaite's method needs.
+/// What Satterthwaite's method needs; after (theta, sigma) come the free parameters of a residual structure.
 #[extendr]
 fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let result = prepared(&design, &reml, threads, |p, _| p.satterthwaite(&theta))?;
+        let source = DesignSource::new(&design)?;
+        let result = if source.design()?.residual.free().is_empty() {
+            prepared(&design, &reml, threads, |p, _| p.satterthwaite(&theta))?
+        } else {
+            let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+            run_interruptible(threads, |stop| Structured::new(&design, reml, stop)?.satterthwaite(&theta))?
+        };
         let jacobian: Vec<Robj> = result.jacobian.iter().map(|j| Robj::from(column_major(j))).collect();
         Ok(list!(
             vcov_varpar = column_major(&result.vcov_varpar),
@@ -186,6 +210,40 @@ fn core_kenward_roger(design: Robj, theta: Robj, threads: Robj) -> Robj {
     })
 }
 
+/// Values (one or more per row, column after column) whitened by the residual structure of a design, or the other way round: independent
+/// draws made residuals of variance 1 and with the design's weights and correlations. `codes`: the block of every row, 1-based, in
+/// which rows may be correlated.
+#[extendr]
+fn core_whiten(design: Robj, values: Robj, codes: Robj, forward: Robj) -> Robj {
+    guard(|| {
+        let source = DesignSource::new(&design)?;
+        let (design, forward, values) = (source.design()?, flag(&forward, "forward")?, numbers(&values, "values")?);
+        let (n, codes) = (design.n(), indices(Some(&codes), "codes")?);
+        if codes.len() != n || values.len() % n != 0 {
+            return Err(CoreError::Design { what: "values and codes must have one entry per row".to_string() });
+        }
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        order.sort_by_key(|&row| codes[row as usize]);
+        let (width, mut out) = (values.len() / n, values.clone());
+        for rows in order.chunk_by(|&a, &b| codes[a as usize] == codes[b as usize]) {
+            let at = BlockRows { order: Some(rows), start: 0, len: rows.len() };
+            let weights = design.weights.map(|w| rows.iter().map(|&row| w[row as usize]).collect::<Vec<f64>>());
+            let cell = |k: usize, column: usize| column * n + rows[k] as usize;
+            let mut block: Vec<f64> =
+                (0..width).flat_map(|c| (0..rows.len()).map(move |k| (k, c))).map(|(k, c)| values[cell(k, c)]).collect();
+            if forward {
+                design.residual.whiten(at, &mut block, width, weights.as_deref());
+            } else {
+                design.residual.colour(at, &mut block, width, weights.as_deref());
+            }
+            for c in 0..width {
+                (0..rows.len()).for_each(|k| out[cell(k, c)] = block[c * rows.len() + k]);
+            }
+        }
+        Ok(out.into())
+    })
+}
+
 extendr_module! {
     mod fit;
     fn core_fit;
@@ -194,4 +252,5 @@ extendr_module! {
     fn core_condvar;
     fn core_satterthwaite;
     fn core_kenward_roger;
+    fn core_whiten;
 }

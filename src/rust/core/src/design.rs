@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::covariance::Covariance;
 use crate::error::{CoreError, Result};
+use crate::residual::Residual;
 
 /// One grouping factor: the level of every row.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Design<'a> {
     pub groups: Vec<Grouping<'a>>,
     /// Random-effect terms, at least one.
     pub terms: Vec<Term>,
+    /// Structure of the residuals, at some parameters. One that correlates rows does so within the levels of the finest grouping factor.
+    pub residual: Arc<dyn Residual>,
 }
 
 impl Design<'_> {

@@ -1,6 +1,6 @@
 //! Exact estimation of hierarchical linear models from cross-products.
 //!
-//! y = Xβ + Zb + ε, b ~ N(0, σ²Ψ), Ψ = ΛΛ', ε ~ N(0, σ²W⁻¹) (Bates et al. 2015, J Stat Softw 67(1); Demidenko 2013).
+//! y = Xβ + Zb + ε, b ~ N(0, σ²Ψ), Ψ = ΛΛ', ε ~ N(0, σ²W⁻¹) or, with a [`residual`] structure R(φ), ε ~ N(0, σ²W^{-1/2}RW^{-1/2}) (Bates et al. 2015, J Stat Softw 67(1); Demidenko 2013).
 //!
 //! | symbol | meaning |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `nu` | n - p (REML) or n (ML) |
 //!
 //! The way through: [`design`] → [`moments`] (one pass over the rows; kept as [`statistics`]) → [`objective`] (criterion, exact derivatives) →
-//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together, [`bootstrap`] and [`profile_likelihood`] do it again and again. No R types, no printing, no globals.
+//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together ([`structured`] where φ is estimated), [`bootstrap`] and [`profile_likelihood`] do it again and again. No R types, no printing, no globals.
 
 mod aliasing;
 pub mod bootstrap;
@@ -28,3 +28,4 @@ pub mod optimize;
 pub mod profile_likelihood;
 pub mod residual;
 pub mod statistics;
+pub mod structured;

@@ -9,7 +9,7 @@ use crate::moments::crossed::CrossedMoments;
 use crate::moments::hierarchy::Hierarchy;
 use crate::moments::nested::NestedMoments;
 use crate::objective::parameters::Parameters;
-use crate::residual::Identity;
+use crate::residual::Residual;
 
 /// The moments of a design: nested where the factors form a chain, crossed otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,11 +72,41 @@ impl Statistics {
         let mut order: Vec<usize> = (0..basis.blocks.len()).collect();
         order.sort_by_key(|&b| std::cmp::Reverse(design.groups[basis.blocks[b].group].n_levels));
         let groups: Vec<usize> = order.iter().map(|&b| basis.blocks[b].group).collect();
+        let residual = design.residual.as_ref();
         let moments = match Hierarchy::build(design, &groups, &order) {
-            Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, &Identity, hierarchy)),
-            None => Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, &Identity, &order)?)),
+            Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, residual, hierarchy)),
+            None if !residual.is_by_row() => {
+                return Err(CoreError::Covariance {
+                    what: "residuals cannot be correlated in a model with crossed grouping factors".into(),
+                })
+            }
+            None => Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order)?)),
         };
         Ok(Statistics { basis, parameters, reml, n, dropped: Vec::new(), moments })
+    }
+
+    /// The design without the columns that were dropped.
+    pub fn kept<'d>(&self, design: &Design<'d>) -> Design<'d> {
+        let mut design = design.clone();
+        design.x = design.x.iter().enumerate().filter(|(k, _)| !self.dropped.contains(k)).map(|(_, &c)| c).collect();
+        design
+    }
+
+    /// The statistics at other parameters of the residual structure, or for another outcome of which the basis knows: what is aliased and the
+    /// internal basis of X and Z depend on neither. `design` is without dropped columns ([`Statistics::kept`]).
+    ///
+    /// # Errors
+    /// Those of the pass over the rows.
+    pub fn whitened_by(&self, design: &Design, residual: &dyn Residual) -> Result<Self> {
+        let (basis, parameters) = (self.basis.clone(), self.parameters.clone());
+        let moments = match &self.moments {
+            Moments::Nested(m) => Moments::Nested(NestedMoments::new(design, &basis, residual, m.hierarchy.clone())),
+            Moments::Crossed(m) => {
+                let order: Vec<usize> = std::iter::once(m.block).chain(m.core.iter().map(|core| core.block)).collect();
+                Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order)?))
+            }
+        };
+        Ok(Statistics { basis, parameters, reml: self.reml, n: self.n, dropped: self.dropped.clone(), moments })
     }
 
     /// The same random effects with [X y] replaced by [X y] M, M of (p + 1) × `width`; the last column is the new outcome. What the basis says

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::estimates::{self, matrix};
 use crate::linalg::small::sandwich;
-use crate::linalg::{dense, small};
+use crate::linalg::{dense, small, stencil};
 use crate::objective::profile::Profile;
-use crate::objective::Order;
+use crate::objective::{Order, Pieces};
 use crate::statistics::Statistics;
 
 /// Eigenvalues of the Hessian below this are directions without information (lmerTest's tolerance).
@@ -30,6 +30,75 @@ pub struct Satterthwaite {
 /// # Errors
 /// Those of the objective.
 pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Satterthwaite> {
+    finish(pieces_at(statistics, profile, theta, inside)?)
+}
+
+/// The same with the free parameters of a residual structure after (theta, σ): `neighbour` gives the criterion's pieces, with gradients, at
+/// `inside` and other parameters of the structure. Derivatives with respect to these are differences, see [`crate::linalg::stencil`].
+///
+/// # Errors
+/// Those of the objective.
+pub fn joint(
+    statistics: &Statistics,
+    profile: &Profile,
+    theta: &[f64],
+    inside: &[f64],
+    free: &[f64],
+    neighbour: &dyn Fn(&[f64]) -> Result<Pieces>,
+) -> Result<Satterthwaite> {
+    let base = pieces_at(statistics, profile, theta, inside)?;
+    let (known, extra, m) = (base.jacobian.len(), free.len(), profile.objective.coordinates().len());
+    let (s2, sigma) = (base.s2, base.sigma);
+    // criterion(theta, σ, φ) at theta and σ fixed, its gradient in theta and σ, and vcov(β)
+    let table = stencil::differentiate(free, base.log_det + base.r2 / s2, true, |free| {
+        let pieces = neighbour(free)?;
+        let psi: Vec<f64> = pieces.log_det_gradient.iter().zip(&pieces.r2_gradient).map(|(l, r)| l + r / s2).collect();
+        let mut values = vec![pieces.log_det + pieces.r2 / s2];
+        values.extend(small::product(1, m, known - 1, &psi, &base.to_theta));
+        values.push(-2.0 * pieces.r2 / (s2 * sigma));
+        values.extend(user_covariance(statistics, &pieces.xx_inverse, sigma * sigma));
+        Ok(values)
+    })?;
+    let dim = known + extra;
+    let mut hessian = vec![0.0; dim * dim];
+    for i in 0..known {
+        hessian[i * dim..i * dim + known].copy_from_slice(&base.hessian[i * known..(i + 1) * known]);
+    }
+    for (e, row) in table.first.iter().enumerate() {
+        for i in 0..known {
+            hessian[i * dim + known + e] = row[i + 1];
+            hessian[(known + e) * dim + i] = row[i + 1];
+        }
+        let own = &table.second[e * extra..(e + 1) * extra];
+        hessian[(known + e) * dim + known..(known + e + 1) * dim].copy_from_slice(own);
+    }
+    let more = table.first.iter().map(|row| row[known + 1..].to_vec());
+    let jacobian = base.jacobian.iter().cloned().chain(more).collect();
+    finish(Derivatives { hessian, jacobian, ..base })
+}
+
+/// Everything in (theta, σ), row-major, and what it was made from.
+struct Derivatives {
+    hessian: Vec<f64>,
+    jacobian: Vec<Vec<f64>>,
+    to_theta: Vec<f64>,
+    log_det: f64,
+    r2: f64,
+    s2: f64,
+    sigma: f64,
+}
+
+fn finish(derivatives: Derivatives) -> Result<Satterthwaite> {
+    let Derivatives { mut hessian, jacobian, .. } = derivatives;
+    let dim = jacobian.len();
+    small::symmetrize(dim, &mut hessian);
+    let vcov_varpar = matrix(dim, dim, twice_inverse(dim, &hessian)?)?;
+    let p = (jacobian[0].len() as f64).sqrt().round() as usize;
+    let jacobian = jacobian.into_iter().map(|j| matrix(p, p, j)).collect::<Result<_>>()?;
+    Ok(Satterthwaite { vcov_varpar, jacobian, hessian: matrix(dim, dim, hessian)? })
+}
+
+fn pieces_at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Derivatives> {
     let coordinates = profile.objective.coordinates();
     let (m, k) = (coordinates.len(), profile.parameters.n_theta);
     let pieces = profile.at(inside, Order::Exact)?.pieces;
@@ -61,12 +130,18 @@ pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f
         hessian[k * dim + i] = mixed;
     }
     hessian[k * dim + k] = 4.0 * profile.nu / (sigma * sigma);
-    small::symmetrize(dim, &mut hessian);
-    let vcov_varpar = matrix(dim, dim, twice_inverse(dim, &hessian)?)?;
-    let p = statistics.basis.x.len();
     let jacobian = vcov_jacobian(statistics, &pieces, &to_theta, m, k, sigma);
-    let jacobian = jacobian.into_iter().map(|j| matrix(p, p, j)).collect::<Result<_>>()?;
-    Ok(Satterthwaite { vcov_varpar, jacobian, hessian: matrix(dim, dim, hessian)? })
+    Ok(Derivatives { hessian, jacobian, to_theta, log_det: pieces.log_det, r2: pieces.r2, s2, sigma })
+}
+
+/// A matrix over β of the internal basis in the user's units, times `factor`.
+fn user_covariance(statistics: &Statistics, inside: &[f64], factor: f64) -> Vec<f64> {
+    let p = statistics.basis.x.len();
+    let map = small::transpose(p, p, &statistics.basis.beta_map());
+    let mut out = sandwich(p, p, &map, inside);
+    out.iter_mut().for_each(|v| *v *= factor);
+    small::symmetrize(p, &mut out);
+    out
 }
 
 /// 2 × the inverse over the eigenvectors of positive curvature.
@@ -87,22 +162,9 @@ fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
 }
 
 /// ∂/∂theta_k of σ²C⁻¹ is -σ²C⁻¹C_kC⁻¹; ∂/∂σ is 2σC⁻¹.
-fn vcov_jacobian(
-    statistics: &Statistics,
-    pieces: &crate::objective::Pieces,
-    to_theta: &[f64],
-    m: usize,
-    k: usize,
-    sigma: f64,
-) -> Vec<Vec<f64>> {
+fn vcov_jacobian(statistics: &Statistics, pieces: &Pieces, to_theta: &[f64], m: usize, k: usize, sigma: f64) -> Vec<Vec<f64>> {
     let p = statistics.basis.x.len();
-    let map = small::transpose(p, p, &statistics.basis.beta_map());
-    let user = |matrix: &[f64], factor: f64| -> Vec<f64> {
-        let mut out = sandwich(p, p, &map, matrix);
-        out.iter_mut().for_each(|v| *v *= factor);
-        small::symmetrize(p, &mut out);
-        out
-    };
+    let user = |matrix: &[f64], factor: f64| user_covariance(statistics, matrix, factor);
     let by_coordinate: Vec<Vec<f64>> =
         pieces.xx_gradient.iter().map(|c| user(&sandwich(p, p, &pieces.xx_inverse, c), -sigma * sigma)).collect();
     let mut jacobian: Vec<Vec<f64>> = (0..k)

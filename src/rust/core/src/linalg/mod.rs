@@ -2,4 +2,5 @@
 
 pub mod dense;
 pub mod small;
+pub mod stencil;
 pub mod sum;

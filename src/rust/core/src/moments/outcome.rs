@@ -9,7 +9,7 @@ use super::rows::{RowReader, PIECE};
 use crate::design::Design;
 use crate::error::Result;
 use crate::linalg::sum::CompensatedSums;
-use crate::residual::{BlockRows, Identity, Residual};
+use crate::residual::BlockRows;
 use crate::statistics::{Moments, Statistics};
 
 /// The whitened internal columns (without y) of a design, in the order in which its moments read the rows.
@@ -44,7 +44,7 @@ impl<'d> WhitenedRows<'d> {
         let width = basis.columns.len();
         let mut values = vec![0.0; design.n() * width];
         let mut log_det = Vec::with_capacity(starts.len() - 1);
-        let mut reader = RowReader::new(design, basis, &Identity, order.as_deref());
+        let mut reader = RowReader::new(design, basis, design.residual.as_ref(), order.as_deref());
         for node in starts.windows(2) {
             log_det.push(reader.pieces(node[0] as usize..node[1] as usize, |at, block| {
                 for (c, column) in block.chunks_exact(at.len).take(width).enumerate() {
@@ -97,11 +97,15 @@ impl<'d> WhitenedRows<'d> {
         let (location, scale) = basis.y;
         let inverse = 1.0 / scale;
         out.iter_mut().for_each(|v| *v = (*v - location) * inverse);
-        let Some(weights) = &self.weights else { return };
+        let residual = self.design.residual.as_ref();
+        if self.weights.is_none() && residual.name() == "identity" {
+            return;
+        }
         for node in self.starts.windows(2) {
             let range = node[0] as usize..node[1] as usize;
             let rows = BlockRows { order: self.order.as_deref(), start: range.start, len: range.len() };
-            Identity.whiten(rows, &mut out[range.clone()], 1, Some(&weights[range]));
+            let weights = self.weights.as_ref().map(|weights| &weights[range.clone()]);
+            residual.whiten(rows, &mut out[range.clone()], 1, weights);
         }
     }
 

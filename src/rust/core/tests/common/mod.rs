@@ -38,6 +38,7 @@ impl Owned {
                     structure: covariance::structure(name).unwrap(),
                 })
                 .collect(),
+            residual: std::sync::Arc::new(wbhlm_core::residual::Identity),
         }
     }
 
