@@ -65,6 +65,7 @@ between_correction <- function(fit, ddf = "Satterthwaite", level = 0.95, ...) {
   check_dots(...)
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
   check_level(level)
+  check_independent_residuals(fit, "The correction of between effects is")
   problem <- calibration_problem(fit)
   moments <- calibration_moments(problem)
   check_calibration(problem, moments)

@@ -66,6 +66,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
                           statistic = NULL, ...) {
   check_dots(...)
   type <- check_boot_type(type)
+  if (type != "parametric") check_independent_residuals(fit, "The {type} bootstrap is", "Use {.code type = \"parametric\"}.")
   nsim <- check_nsim(nsim)
   boot <- list(
     t0 = NULL, t = NULL, kind = NULL, status = NULL, theta = NULL, criterion = NULL, type = type,

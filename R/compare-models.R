@@ -114,7 +114,9 @@ fill_test <- function(row, small, large) {
   row$Chisq <- max(0, small$core$criterion - large$core$criterion)
   row$Df <- df
   row$`Pr(>Chisq)` <- stats::pchisq(row$Chisq, df, lower.tail = FALSE)
-  if (length(small$core$theta) != length(large$core$theta)) {
+  if (length(small$core$theta) != length(large$core$theta) && (has_residual_structure(small) || has_residual_structure(large))) {
+    row$note <- no_mixture
+  } else if (length(small$core$theta) != length(large$core$theta)) {
     test <- chibar_test(small, large, row$Chisq, isTRUE(large$REML))
     row$weights <- test$weights
     row$`Pr(>chibar)` <- test$p

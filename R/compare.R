@@ -76,7 +76,7 @@ anova_models <- function(models, names, refit) {
     `Pr(>Chisq)` = ifelse(is.na(df) | df == 0, NA, stats::pchisq(chisq, df, lower.tail = FALSE)), row.names = names,
     check.names = FALSE
   )
-  formulas <- vapply(models, function(model) paste(trimws(deparse(model$formula, 500L)), collapse = " "), "")
+  formulas <- vapply(models, model_text, "")
   heading <- c("Likelihood ratio tests", note, paste0(names, ": ", formulas), "")
   # Only where the random effects differ: otherwise the table is lme4's.
   if (any(diff(vapply(models, function(model) length(model$core$theta), 1L)) != 0L)) return(add_chibar(table, models, heading))
@@ -90,12 +90,24 @@ add_chibar <- function(table, models, heading) {
   notes <- stats::setNames(rep(NA_character_, nrow(table)), row.names(table))
   for (i in seq_along(models)[-1L]) {
     if (length(models[[i]]$core$theta) == length(models[[i - 1L]]$core$theta)) next
+    if (any(vapply(models[i - 1:0], has_residual_structure, NA))) {
+      notes[[i]] <- paste("the mixture of chi-square distributions is not known for residual structures:", no_mixture)
+      next
+    }
     test <- chibar_test(models[[i - 1L]], models[[i]], table$Chisq[[i]], isTRUE(models[[i]]$REML))
     table$weights[[i]] <- test$weights
     table$`Pr(>chibar)`[[i]] <- test$p
     notes[[i]] <- test$note
   }
   new_lrt_table(table, heading[nzchar(heading)], notes)
+}
+
+no_mixture <- "Pr(>Chisq) is larger than the right p value where only variances are tested"
+
+# The formula, and the residual structure.
+model_text <- function(model) {
+  text <- paste(trimws(deparse(model$formula, 500L)), collapse = " ")
+  if (is.null(model$residual)) text else paste0(text, ", residual = ", deparse1(model$residual))
 }
 
 check_same_reml <- function(models, reml) {
@@ -145,6 +157,7 @@ check_nested <- function(small, large, names) {
 
 # NULL, or why the first model is no special case of the second.
 nesting_problem <- function(small, large) {
+  if (!residual_in(small, large)) return("their residual structures differ, and one does not contain the other")
   if (!spans(large, small)) return("the fixed effects of the smaller model are not all in the larger one")
   if (!all(vapply(seq_along(small$design$terms), random_term_in, TRUE, small = small, large = large))) {
     return("the random effects of the smaller model are not all in the larger one")

@@ -57,6 +57,7 @@ profile_rows <- 50000L
 
 confint_method <- function(object, method, plain) {
   if (is.null(method)) {
+    if (has_residual_structure(object)) return("wald")
     if (plain && n_rows(object) <= profile_rows) {
       return("profile")
     }

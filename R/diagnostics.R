@@ -9,7 +9,7 @@
 #' @param fit A fitted model of class `hlm`.
 #' @param level `1`, or the name of a grouping factor.
 #' @return A data frame. Level 1: `row`, one column per grouping factor, `fitted`, `fixed` (fitted from the fixed effects alone), `residual`, `standardized`
-#'   (times the root of the prior weight, divided by the residual SD). Higher levels: `group`, `n` (rows), `effect`, `estimate`, `se`
+#'   (times the root of the prior weight, divided by the row's residual SD). Higher levels: `group`, `n` (rows), `effect`, `estimate`, `se`
 #'   (diagnostic), `standardized`, `mahalanobis` (squared distance of all effects of the group from zero), `df` (its degrees of freedom)
 #'   and `p_value` (chi-square); one row per group and effect.
 #' @section Errors: `hlm_error_data` when `level` is not a grouping factor with random effects.
@@ -33,7 +33,7 @@ row_residuals <- function(fit) {
   residual <- fit$design$y - fitted
   out <- c(
     list(row = row_names(fit)), stats::setNames(groups, group_names(fit)),
-    list(fitted = fitted, fixed = fixed, residual = residual, standardized = residual * sqrt(design_weights(fit$design)) / fit$core$sigma)
+    list(fitted = fitted, fixed = fixed, residual = residual, standardized = residual * residual_root(fit) / fit$core$sigma)
   )
   structure(out, class = "data.frame", row.names = seq_along(fitted))
 }
@@ -60,7 +60,7 @@ group_residuals <- function(fit, group) {
 # Var(b) - Var(b | y) = Cov of the predictions (Skrondal & Rabe-Hesketh 2009, eq. 14, beta taken as known): q x q x J.
 prediction_covariance <- function(fit, g) {
   terms <- which(term_group(fit) == g)
-  conditional <- engine_condvar(fit$design, isTRUE(fit$REML), fit$core$theta)[[g]]
+  conditional <- engine_condvar(known_design(fit), isTRUE(fit$REML), fit$core$theta)[[g]]
   q <- dim(conditional)[[1L]]
   prior <- matrix(0, q, q)
   for (t in terms) {

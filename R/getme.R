@@ -143,10 +143,11 @@ getme_devcomp <- function(fit) {
   parts <- fit$core$parts
   residual <- fit$design$y - fixed_predictor(fit) - random_predictor(fit)
   weights <- design_weights(fit$design)
-  wrss <- sum(weights * residual^2)
+  wrss <- if (has_residual_structure(fit)) sum(whiten_rows(fit, residual)^2) else sum(weights * residual^2)
+  log_det <- if (has_residual_structure(fit)) 2 * as.double(Matrix::determinant(getme_factors(fit)$L, sqrt = TRUE)$modulus)
   reml <- isTRUE(fit$REML)
   cmp <- c(
-    ldL2 = parts$logdet_v + sum(log(weights)), ldRX2 = parts$logdet_x, wrss = wrss, ussq = parts$r2 - wrss, pwrss = parts$r2,
+    ldL2 = log_det %||% (parts$logdet_v + sum(log(weights))), ldRX2 = parts$logdet_x, wrss = wrss, ussq = parts$r2 - wrss, pwrss = parts$r2,
     REML = if (reml) fit$core$criterion else NA_real_, dev = if (reml) NA_real_ else fit$core$criterion,
     sigmaML = sqrt(parts$r2 / parts$n), sigmaREML = sqrt(parts$r2 / (parts$n - parts$p))
   )
@@ -164,6 +165,7 @@ getme_b <- function(fit) {
 # At the optimum u = Lambda' Z' W (y - X beta - Z b) (the normal equations of the penalised least squares problem), which
 # needs no inverse of a Lambda that may be singular.
 getme_u <- function(fit) {
+  fit <- whitened_fit(fit)
   residual <- (fit$design$y - fixed_predictor(fit) - random_predictor(fit)) * design_weights(fit$design)
   unlist(lapply(seq_along(fit$design$terms), function(t) {
     term <- fit$design$terms[[t]]
@@ -225,6 +227,7 @@ getme_mmlist <- function(fit) {
 
 # The blocks of the Cholesky factor of the penalised least squares problem (Bates et al. 2015, eq. 18).
 getme_factors <- function(fit) {
+  fit <- whitened_fit(fit)
   root_w <- sqrt(design_weights(fit$design))
   zl <- root_w * (design_matrix_z(fit) %*% getme_lambda(fit))
   x <- root_w * kept_x(fit)

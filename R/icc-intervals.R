@@ -4,14 +4,15 @@
 # the groups. Factors in which the group lies are common to the group's rows and to its neighbours': they do not count as error.
 mean_shares <- function(fit, size = NULL) {
   groups <- fit$design$groups
-  if (!is.null(size)) return(given_shares(fit, size))
+  if (!is.null(size)) return(given_shares(check_uncorrelated_residuals(fit, "The reliability of means of a given size is"), size))
   inverse <- 1 / design_weights(fit$design)
   noise <- inverse / mean(inverse)
   count <- length(groups)
   shares <- matrix(0, count, count + 1L)
   for (g in seq_len(count)) {
     n <- tabulate(groups[[g]]$codes, length(groups[[g]]$levels))
-    shares[g, count + 1L] <- mean(engine_group_sums(noise, groups[[g]]$codes, length(n))$sum / n^2)
+    total <- if (has_correlated_residuals(fit)) correlated_sums(fit, groups[[g]]) else engine_group_sums(noise, groups[[g]]$codes, length(n))$sum
+    shares[g, count + 1L] <- mean(total / n^2)
     for (h in setdiff(seq_len(count), g)) {
       if (is_nested(groups[[g]], groups[[h]])) next
       pair <- combine_codes(groups[[g]], groups[[h]])
@@ -20,6 +21,21 @@ mean_shares <- function(fit, size = NULL) {
     }
   }
   shares
+}
+
+# 1'R1 of the rows of every group, R with the mean variance 1: correlations are those within persons, who lie inside the groups.
+correlated_sums <- function(fit, group) {
+  part <- Filter(function(part) residual_registry()[[part$name]]$correlates, fit$design$residual$parts)[[1L]]
+  correlation <- residual_registry()[[part$name]]$correlation
+  phi <- fit$core$residual$natural[["phi"]]
+  inverse <- 1 / sqrt(design_weights(fit$design))
+  inverse <- inverse / sqrt(mean(inverse^2))
+  blocks <- split(seq_along(inverse), residual_blocks(fit))
+  sums <- vapply(blocks, function(rows) {
+    sum(correlation(phi, abs(outer(part$time[rows], part$time[rows], "-"))) * tcrossprod(inverse[rows]))
+  }, 0)
+  first <- vapply(blocks, `[[`, 1L, 1L)
+  engine_group_sums(unname(sums), group$codes[first], length(group$levels))$sum
 }
 
 # Codes of the combinations of two factors that occur, and the first factor's level of each.
@@ -102,6 +118,7 @@ icc_boot <- function(fit, shares, level, nsim, seed) {
 
 # One-way random effects, balanced (McGraw & Wong 1996, table 7, case 1): F = MSB / MSW times its quantiles.
 icc_exact <- function(fit, level) {
+  check_independent_residuals(fit, "The exact interval is", "Use {.code method = \"delta\"} or {.code method = \"boot\"}.")
   design <- fit$design
   codes <- design$groups[[1L]]$codes
   n <- tabulate(codes, length(design$groups[[1L]]$levels))

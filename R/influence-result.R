@@ -137,6 +137,7 @@ NULL
 #' @export
 hatvalues.hlm <- function(model, fullHatMatrix = FALSE, ...) {
   check_dots(...)
+  check_independent_residuals(model, "Leverages and residuals standardised by them are", "Use {.code residuals(fit, \"normalized\")}.")
   check_flag(fullHatMatrix, "fullHatMatrix")
   half <- hat_halves(model)
   if (fullHatMatrix) return(as.matrix(Matrix::crossprod(half$random)) + crossprod(half$fixed))

@@ -158,9 +158,18 @@ expected_information <- function(design, reml, theta, s, x) {
 }
 
 # Observed information in (theta, s) at the estimates: there the gradient is zero and sigma -> s only rescales.
-observed_information <- function(design, reml, theta, s) {
+# The parameters of a residual structure, which come last, are profiled out; one at the limit of its range counts as known.
+observed_information <- function(design, reml, theta, s, at_limit = logical()) {
   hessian <- engine_satterthwaite(design, reml, theta)$hessian / 2
-  last <- nrow(hessian)
+  last <- length(theta) + 1L
+  extra <- seq_along(at_limit) + last
+  extra <- extra[!at_limit]
+  if (length(extra)) {
+    keep <- seq_len(last)
+    cross <- hessian[extra, keep, drop = FALSE]
+    hessian[keep, keep] <- hessian[keep, keep] - crossprod(cross, solve(hessian[extra, extra, drop = FALSE], cross))
+  }
+  hessian <- hessian[seq_len(last), seq_len(last), drop = FALSE]
   hessian[last, ] <- hessian[last, ] / (2 * sqrt(s))
   hessian[, last] <- hessian[, last] / (2 * sqrt(s))
   hessian

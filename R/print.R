@@ -64,6 +64,7 @@ print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   print_effects(coefficients, coefficient_sections(x), digits)
   cat("\nRandom effects (standard deviations)\n")
   print_table(varcorr_table(VarCorr.hlm(x), "Std.Dev.", digits))
+  print_residual(residual_estimates(x), x$core$sigma)
   print_status(fit_status(x), quiet = TRUE)
   cat("\nTests and degrees of freedom: summary(fit)\n")
   invisible(x)

@@ -85,6 +85,7 @@ r2.hlm <- function(fit, method = c("rights-sterba", "nakagawa", "snijders-bosker
   check_flag(conf.int, "conf.int")
   check_level(conf.level, "conf.level")
   check_session_seed(seed)
+  check_one_residual_variance(fit, "R squared is")
   compute <- r2_methods()[[method]]
   result <- compute(fit, baseline)
   result$method <- method

@@ -45,6 +45,7 @@ ranova.default <- function(model, ...) {
 #' @export
 ranova.hlm <- function(model, reduce.terms = TRUE, ..., nsim = 2000, seed = 1) {
   check_dots(...)
+  check_independent_residuals(model, "{.fn ranova} is", "Compare two fits: {.code anova(smaller, larger, refit = FALSE)}.")
   check_flag(reduce.terms, "reduce.terms")
   check_nsim(nsim)
   check_session_seed(seed)

@@ -28,6 +28,7 @@ reliability.default <- function(fit, ...) abort_not_hlm("reliability", fit)
 #' @export
 reliability.hlm <- function(fit, ...) {
   check_dots(...)
+  check_independent_residuals(fit, "The reliability of random effects is")
   pieces <- lapply(used_groups(fit$design), function(g) {
     own <- own_estimates(fit, g)
     tau <- effect_variances(fit, g)
@@ -74,6 +75,7 @@ print.hlm_reliability <- function(x, digits = 3L, ...) {
 #' ranef_compare(hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy))
 #' @export
 ranef_compare <- function(fit, group = NULL) {
+  check_independent_residuals(fit, "The comparison with least-squares estimates is")
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
   g <- match(group %||% group_names(fit)[[used_groups(fit$design)[[1L]]]], group_names(fit))
   if (length(g) != 1L || is.na(g)) {

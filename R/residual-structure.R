@@ -1,12 +1,15 @@
 # The argument `residual` of hlm(): ar1(session), car1(day), hetero(phase) and sums of these, recognised by name inside the
 # argument and nowhere else. A structure is one entry here and one file of the core (src/rust/core/src/residual).
 
-# needs: what the core wants of every row, a "time" or a stratum ("codes"). correlates: are rows of a person correlated?
+# needs: what the core wants of every row, a "time" or a stratum ("codes"). correlates: are rows of a person correlated, and how, given the
+# distance in time? natural: from the core's free parameter to the one that means something. term: its name in tidy().
 residual_registry <- function() {
   list(
-    ar1 = list(needs = "time", correlates = TRUE, title = "autoregressive by session, AR(1)"),
-    car1 = list(needs = "time", correlates = TRUE, title = "autoregressive in continuous time, CAR(1)"),
-    hetero = list(needs = "codes", correlates = FALSE, title = "residual variance differs")
+    ar1 = list(needs = "time", correlates = TRUE, natural = tanh, correlation = function(phi, distance) phi^distance, term = "phi__"),
+    car1 = list(
+      needs = "time", correlates = TRUE, natural = function(free) exp(-exp(free)), correlation = function(phi, distance) phi^distance, term = "phi__"
+    ),
+    hetero = list(needs = "codes", correlates = FALSE, natural = exp, term = "sd_ratio__")
   )
 }
 
@@ -43,6 +46,8 @@ parse_residual <- function(expr, time) {
   if (anyDuplicated(names) || sum(correlates) > 1L) {
     abort_residual(expr, "it asks for two structures of the same kind", "One of ar1() and car1() may stand beside one hetero().")
   }
+  # the core's order: variances outside, correlations inside
+  parts <- parts[order(correlates)]
   terms <- lapply(parts, function(part) call(part$name, part$expr))
   sum <- Reduce(function(a, b) call("+", a, b), terms)
   list(parts = parts, formula = stats::as.formula(call("~", sum), env = globalenv()))
@@ -121,7 +126,7 @@ check_uncorrelated_residuals <- function(fit, what, use = NULL) {
 }
 
 abort_residual_structure <- function(what, use, correlated) {
-  kind <- if (correlated) "correlated residuals" else "residual variances that differ"
+  kind <- if (correlated) "correlated residuals" else "residual variances that differ between rows"
   abort_hlm("covariance", c(
     paste0(what, " not available for a model with ", kind, " yet."),
     i = use %||% "Fit the model without {.arg residual} for this: {.code update(fit, residual = NULL)}."
@@ -165,4 +170,24 @@ whitened_fit <- function(fit) {
   design["residual"] <- list(NULL)
   fit$design <- design
   fit
+}
+
+# What takes every row's residual to the SD sigma.
+residual_root <- function(fit) {
+  root <- sqrt(design_weights(fit$design))
+  free <- fit$core$residual$free
+  for (part in fit$design$residual$parts) {
+    size <- length(residual_names(part))
+    if (!is.null(part$codes)) root <- root / exp(c(0, unname(free[seq_len(size)])))[part$codes]
+    free <- free[-seq_len(size)]
+  }
+  root
+}
+
+# Is the residual structure of one model a special case of that of another? Every part of the first must be in the second, for the same variable.
+residual_in <- function(small, large) {
+  parts <- large$design$residual$parts
+  all(vapply(small$design$residual$parts, function(part) {
+    any(vapply(parts, function(other) identical(part[c("name", "time", "codes")], other[c("name", "time", "codes")]), NA))
+  }, NA))
 }

@@ -7,7 +7,9 @@
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param type `"response"` (and its synonym `"working"`): in units of the outcome; `"pearson"` (and `"deviance"`): times the
-#'   square root of the prior weight; `"scaled"`: Pearson residuals divided by the residual standard deviation.
+#'   square root of the prior weight (and, with `residual = hetero()`, divided by the ratio of the row's SD to the first one's); `"scaled"`: Pearson
+#'   residuals divided by the residual standard deviation; `"normalized"`: scaled and, with a residual structure, freed of serial correlation, so
+#'   that they are independent with variance 1 if the model is right (as in 'nlme').
 #' @param scaled Divide by the residual standard deviation?
 #' @param ... Not used.
 #' @return A numeric vector named by the rows of the data.
@@ -15,12 +17,16 @@
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' summary(residuals(fit, "scaled"))
 #' @export
-residuals.hlm <- function(object, type = c("response", "pearson", "working", "deviance", "scaled"), scaled = FALSE, ...) {
+residuals.hlm <- function(object, type = c("response", "pearson", "working", "deviance", "scaled", "normalized"), scaled = FALSE, ...) {
   check_dots(...)
-  type <- check_choice(type, c("response", "pearson", "working", "deviance", "scaled"), "type")
+  type <- check_choice(type, c("response", "pearson", "working", "deviance", "scaled", "normalized"), "type")
   check_flag(scaled, "scaled")
   residual <- object$design$y - fixed_predictor(object) - random_predictor(object)
-  if (type %in% c("pearson", "deviance", "scaled")) residual <- residual * sqrt(design_weights(object$design))
-  if (scaled || type == "scaled") residual <- residual / object$core$sigma
+  if (type == "normalized") {
+    residual <- whiten_rows(object, residual)
+  } else if (type %in% c("pearson", "deviance", "scaled")) {
+    residual <- residual * residual_root(object)
+  }
+  if (scaled || type %in% c("scaled", "normalized")) residual <- residual / object$core$sigma
   per_row(object, residual)
 }

@@ -35,6 +35,7 @@
 rlrt <- function(fit, term = NULL, nsim = 10000, seed = NULL, ...) {
   check_dots(...)
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
+  check_independent_residuals(fit, "The exact test of one variance is", "Compare two fits: {.code anova(smaller, larger, refit = FALSE)}.")
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 1) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 1.")
   }

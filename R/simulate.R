@@ -3,7 +3,8 @@
 #' Simulate outcomes from a fitted model
 #'
 #' Draws new outcomes for the analysed rows. By default new persons are drawn too (their random effects come from the
-#' estimated distribution); `re.form = NULL` keeps the persons as they are and draws only the residuals.
+#' estimated distribution); `re.form = NULL` keeps the persons as they are and draws only the residuals. With a residual structure (argument
+#' `residual` of [hlm()]) residuals are drawn with its correlations and variances.
 #'
 #' @param object A fitted model of class `hlm`.
 #' @param nsim Number of data sets to draw.
@@ -36,14 +37,20 @@ simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   }
   kept <- random_choice(object, re.form)
   mean <- fixed_predictor(object) + random_predictor_chosen(object, kept)
-  scale <- object$core$sigma / sqrt(design_weights(object$design))
+  scale <- rep_len(object$core$sigma / sqrt(design_weights(object$design)), length(mean))
   draws <- lapply(seq_len(nsim), function(i) {
-    value <- mean + draw_random(object, kept) + stats::rnorm(length(mean), sd = scale)
+    value <- mean + draw_random(object, kept) + draw_residuals(object, scale)
     as.double(stats::naresid(object$na.action, value))
   })
   names(draws) <- paste0("sim_", seq_along(draws))
   rows <- stats::naresid(object$na.action, stats::setNames(mean, row_names(object)))
   structure(draws, row.names = names(rows), class = "data.frame", seed = state)
+}
+
+# Independent, or with the correlations and variances of the residual structure.
+draw_residuals <- function(object, scale) {
+  if (!has_residual_structure(object)) return(stats::rnorm(length(scale), sd = scale))
+  object$core$sigma * whiten_rows(object, stats::rnorm(length(scale)), forward = FALSE)
 }
 
 # Z b with b drawn from N(0, sigma^2 Lambda Lambda') for the effects that are not kept.

@@ -136,7 +136,7 @@ deviation_variance <- function(fit, name, weights) {
   # Persons standardised alike have the same ratio of SDs: w is then a combination of the columns of X, and the mean does not vary.
   left <- stats::lm.fit(kept_x(fit), w)$residuals
   if (max(abs(left)) <= 1e-10 * max(abs(w))) return(0)
-  design <- fit$design
+  design <- known_design(fit)
   design$offset <- NULL
   # the core scales the outcome: any unit will do
   unit <- max(abs(w))

@@ -18,7 +18,8 @@
 #' @param digits Significant digits.
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
-#'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
+#'   in), `varcor`, `residual` (parameters of the residual structure: `structure`, `variable`, `level`, `reference`, `estimate`,
+#'   `std.error`, `lower`, `upper`; `NULL` without one), `icc` (`NULL` when residual variances differ), `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
 #'   `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
@@ -38,7 +39,8 @@ summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
     list(
       call = object$call, formula = object$formula, REML = isTRUE(object$REML), ddf = inference$method, inference = inference$label,
       coefficients = as.matrix(coefficient_table(object, inference)), sections = coefficient_sections(object), vcov = name_vcov(object, inference$vcov),
-      varcor = VarCorr.hlm(object), sigma = object$core$sigma, icc = icc.hlm(object), ngrps = ngrps.hlm(object),
+      varcor = VarCorr.hlm(object), sigma = object$core$sigma, residual = residual_parameters(object),
+      icc = if (!has_hetero_residuals(object)) icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
       AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object)),
       contextual = contextual_table(object, inference)
@@ -70,8 +72,11 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
   }
   cat("\nRandom effects\n")
   print_table(varcorr_table(x$varcor, c("Variance", "Std.Dev."), digits))
-  cat("\nShare of the unexplained variance (intraclass correlation)\n")
-  print_shares(x$icc)
+  print_residual(x$residual, x$sigma)
+  if (!is.null(x$icc)) {
+    cat("\nShare of the unexplained variance (intraclass correlation)\n")
+    print_shares(x$icc)
+  }
   print_status(x$status)
   criterion <- if (x$REML) "REML criterion" else "-2 log-likelihood"
   values <- formatC(c(x$AICtab[["deviance"]], x$AICtab[["AIC"]], x$AICtab[["BIC"]]), format = "f", digits = 1L)
@@ -89,7 +94,7 @@ print_shares <- function(icc) {
 fit_status <- function(fit) {
   status <- fit$core$status %||% "converged"
   list(
-    status = status, message = fit$core$message, words = vapply(fit$core$boundary, boundary_words, "", fit = fit)
+    status = status, message = fit$core$message, words = c(vapply(fit$core$boundary, boundary_words, "", fit = fit), residual_limit_words(fit))
   )
 }
 

@@ -23,8 +23,8 @@
 #' @param ... Passed to [predict()][predict.hlm] by `augment()` and to [confint()][confint.hlm] by `tidy(conf.method = "boot")`; otherwise not used.
 #' @return A tibble where 'tibble' is installed, otherwise a data frame. `tidy()`: `effect`, `group`, `level`, `term`, `estimate`,
 #'   `std.error`, `statistic`, `df`, `p.value`, `conf.low`, `conf.high` as far as they apply; random-effect parameters are named
-#'   `sd__x`, `cor__a.b`, `sd__Observation`. `glance()`: `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` or `deviance`,
-#'   `df.residual`. `augment()`: the data with `.fitted`, `.resid`, `.fixed` (and `.weights`).
+#'   `sd__x`, `cor__a.b`, `sd__Observation`; those of a residual structure `phi__session` and `sd_ratio__phase.level`. `glance()`: `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` or `deviance`,
+#'   `df.residual`, and `residual` where the model has a residual structure. `augment()`: the data with `.fitted`, `.resid`, `.fixed` (and `.weights`).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' tidy(fit, conf.int = TRUE)
@@ -51,7 +51,10 @@ tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf
   }
   makers <- list(
     fixed = function() add_limits(tidy_fixed(x, resolve_inference(x, ddf, vcov, cluster), if (conf.int) conf.level), limits, "beta_"),
-    ran_pars = function() add_limits(tidy_ran_pars(x, scales, if (conf.int) conf.level), limits, "theta_", scales),
+    ran_pars = function() {
+      parameters <- add_limits(tidy_ran_pars(x, scales, if (conf.int) conf.level), limits, "theta_", scales)
+      rbind(parameters, tidy_residual(x, if (conf.int) conf.level))
+    },
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)
   )
@@ -144,6 +147,7 @@ glance.hlm <- function(x, ...) {
   )
   table[[if (isTRUE(x$REML)) "REMLcrit" else "deviance"]] <- x$core$criterion
   table$df.residual <- df.residual.hlm(x)
+  if (has_residual_structure(x)) table$residual <- sub("^~", "", deparse1(x$residual))
   as_tidy(table)
 }
 

@@ -79,7 +79,8 @@ update_na_action <- function(object) {
 
 # The stored data, with the columns that the new formula needs in addition.
 update_data <- function(object, formula, changes, caller) {
-  changed <- changes[intersect(names(changes), c("weights", "subset", "offset", "id", "time"))]
+  changed <- changes[intersect(names(changes), c("weights", "subset", "offset", "id", "time", "residual"))]
+  changed <- lapply(changed, function(x) if (is.character(x)) tryCatch(str2lang(x), error = function(e) x) else x)
   needed <- unique(c(expr_vars(formula), unlist(lapply(changed, expr_vars))))
   known <- c(names(object$data), names(object$blueprint$constants))
   new <- setdiff(needed, c(known, "."))

@@ -58,6 +58,7 @@ varcomp.hlm <- function(fit, information = c("observed", "expected"), scale = c(
 # Entries of Sigma = sigma^2 Psi in the order of theta_map(), and sigma^2; their covariance matrix, given whatever lies on the
 # boundary; `zero`: the variance of either effect is zero; `problem`: why there is no covariance matrix.
 sigma_covariance <- function(fit, information = "observed") {
+  if (information == "expected") check_independent_residuals(fit, "The expected information is", "Use {.code information = \"observed\"}.")
   design <- fit$design
   map <- theta_map(design)
   theta <- canonical_theta(map, fit$core$theta)
@@ -67,7 +68,7 @@ sigma_covariance <- function(fit, information = "observed") {
   scale <- effect_scale(design, map, theta)
   tangent <- theta_tangent(map, theta, scale)
   matrix <- switch(information,
-    observed = observed_information(design, isTRUE(fit$REML), theta, s),
+    observed = observed_information(known_design(fit), isTRUE(fit$REML), theta, s, unname(fit$core$residual$at_limit)),
     expected = expected_information(design, isTRUE(fit$REML), theta, s, kept_x(fit))
   )
   m <- nrow(map)

@@ -4,7 +4,9 @@
 #'
 #' The estimated variances, standard deviations and correlations of the random effects, in the shape 'lme4' gives them: one
 #' covariance matrix per random-effect term, named by its grouping factor (`patient`, `patient.1`, ... when a factor carries
-#' several terms), with attributes `stddev` and `correlation`; attribute `sc` is the residual standard deviation.
+#' several terms), with attributes `stddev` and `correlation`; attribute `sc` is the residual standard deviation. With a residual structure
+#' (argument `residual` of [hlm()]) attribute `residual` holds its parameters; with `hetero()` `sc` is the standard deviation of the first group of
+#' rows.
 #'
 #' @param x A fitted model of class `hlm`, or the `VarCorr.hlm` object.
 #' @param sigma Multiplies the standard deviations; leave it out for the estimates themselves.
@@ -37,7 +39,11 @@ VarCorr.hlm <- function(x, sigma = 1, ...) {
     )
   })
   names(components) <- term_labels_lme4(x)
-  structure(components, sc = scale, useSc = TRUE, class = "VarCorr.hlm")
+  structure(
+    components, sc = scale, useSc = TRUE, residual = residual_estimates(x),
+    residual_label = if (has_residual_structure(x)) residual_label(x),
+    class = "VarCorr.hlm"
+  )
 }
 
 #' @rdname VarCorr.hlm
@@ -78,11 +84,12 @@ varcorr_rows <- function(component, group, order) {
 #' @export
 print.VarCorr.hlm <- function(x, digits = max(3L, getOption("digits") - 2L), comp = "Std.Dev.", ...) {
   print_table(varcorr_table(x, comp, digits))
+  print_residual(attr(x, "residual"), attr(x, "sc"))
   invisible(x)
 }
 
 # A character matrix: group, effect, variance and/or SD, correlations with the effects above.
-varcorr_table <- function(x, comp = c("Variance", "Std.Dev."), digits = 4L, residual = "Residual") {
+varcorr_table <- function(x, comp = c("Variance", "Std.Dev."), digits = 4L, residual = attr(x, "residual_label") %||% "Residual") {
   comp <- vapply(as.list(comp), check_choice, "", c("Variance", "Std.Dev."), "comp")
   rows <- do.call(rbind, lapply(seq_along(x), function(t) {
     names <- rownames(x[[t]])
