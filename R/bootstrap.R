@@ -66,7 +66,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
                           statistic = NULL, ...) {
   check_dots(...)
   type <- check_boot_type(type)
-  if (type != "parametric") check_independent_residuals(fit, "The {type} bootstrap is", "Use {.code type = \"parametric\"}.")
+  if (type != "parametric") check_independent_residuals(fit, paste("The bootstrap of", type, "is"), "Use {.code type = \"parametric\"}.")
   nsim <- check_nsim(nsim)
   boot <- list(
     t0 = NULL, t = NULL, kind = NULL, status = NULL, theta = NULL, criterion = NULL, type = type,
@@ -76,12 +76,15 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   if (!is.null(statistic)) extra0 <- check_statistic(statistic, fit)
   options <- boot_options(boot, threads)
   options$progress <- boot_progress(nsim, "Bootstrap")
-  draws <- engine_bootstrap(fit$design, isTRUE(fit$REML), fit$core, options)
+  draws <- engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, options)
   boot$status <- draws$status
   boot$theta <- draws$theta
+  boot$free <- draws$free
   boot$criterion <- draws$criterion
   table <- boot_parameters(fit, draws)
-  boot$t0 <- drop_matrix(boot_parameters(fit, list(beta = t(kept_beta(fit$core)), theta = t(fit$core$theta), sigma = fit$core$sigma))$values)
+  boot$t0 <- drop_matrix(boot_parameters(fit, list(
+    beta = t(kept_beta(fit$core)), theta = t(fit$core$theta), sigma = fit$core$sigma, free = if (has_residual_structure(fit)) t(fit$core$residual$free)
+  ))$values)
   boot$t <- table$values
   boot$t[!boot_usable(boot$status), ] <- NA_real_
   boot$kind <- table$kind
@@ -192,11 +195,19 @@ boot_parameters <- function(fit, draws) {
   fixed <- draws$beta
   colnames(fixed) <- fit$design$x_names[kept_columns(fit)]
   terms <- lapply(seq_along(fit$design$terms), function(t) boot_term(fit, t, draws))
-  sdcor <- do.call(cbind, c(lapply(terms, `[[`, "sdcor"), list(sigma = draws$sigma)))
+  sdcor <- do.call(cbind, c(lapply(terms, `[[`, "sdcor"), list(sigma = draws$sigma), boot_residual(fit, draws$free)))
   vcov <- do.call(cbind, c(lapply(terms, `[[`, "vcov"), list(`sigma^2` = draws$sigma^2)))
   values <- cbind(fixed, sdcor, vcov)
   colnames(values) <- make.unique(colnames(values))
   list(values = values, kind = rep(c("fixed", "sdcor", "vcov"), c(ncol(fixed), ncol(sdcor), ncol(vcov))))
+}
+
+# Parameters of the residual structure as tidy() names them.
+boot_residual <- function(fit, free) {
+  names <- tidy_residual(fit)$term
+  structure <- residual_estimates(fit)$structure
+  values <- lapply(seq_along(names), function(k) residual_registry()[[structure[[k]]]]$natural(free[, k]))
+  stats::setNames(values, names)
 }
 
 # Standard deviations and correlations, and (co)variances, of one term: column by column of the lower triangle, as 'lme4' lists them.
@@ -240,9 +251,10 @@ add_statistic <- function(boot, draws, extra0) {
   done <- 0L
   problems <- character()
   for (part in split(usable, (seq_along(usable) - 1L) %/% 100L)) {
-    samples <- engine_bootstrap_samples(boot$fit$design, isTRUE(boot$fit$REML), boot$fit$core, options, part)
+    samples <- engine_bootstrap_samples(known_design(boot$fit), isTRUE(boot$fit$REML), boot$fit$core, options, part)
     for (k in seq_along(part)) {
-      refitted <- sample_fit(boot$fit, samples[[k]], options$group, draws$theta[part[[k]], ], as.character(boot$status[[part[[k]]]]))
+      refitted <- sample_fit(boot$fit, samples[[k]], options$group, draws$theta[part[[k]], ], as.character(boot$status[[part[[k]]]]),
+        draws$free[part[[k]], ])
       value <- tryCatch(as.double(boot$statistic(refitted)), error = function(cnd) cnd)
       if (is.numeric(value) && length(value) == length(extra0)) {
         values[part[[k]], ] <- value
@@ -266,13 +278,26 @@ add_statistic <- function(boot, draws, extra0) {
 }
 
 # The fit of a sample whose theta is known: an outcome (double) or levels of a factor (integer).
-sample_fit <- function(fit, sample, group, theta, status) {
+sample_fit <- function(fit, sample, group, theta, status, free = NULL) {
   fit <- if (is.integer(sample)) with_groups(fit, group, sample) else with_outcome(fit, sample)
-  core <- engine_at(fit$design, isTRUE(fit$REML), theta)
+  residual <- sample_residual(fit, free)
+  core <- engine_at(known_design(fit, list(residual = residual)), isTRUE(fit$REML), theta)
+  core$residual <- residual
   core <- c(core, list(status = status, iterations = NA_integer_, evaluations = NA_integer_, decrement = NA_real_))
   core$message <- status_message(core, fit$design$y)
   fit$core <- core
   fit
+}
+
+# The parameters of the residual structure in a replicate.
+sample_residual <- function(fit, free) {
+  residual <- fit$core$residual
+  if (is.null(residual)) return(NULL)
+  residual$free[] <- free
+  residual$natural[] <- vapply(boot_residual(fit, t(free)), identity, 0)
+  residual$at_limit[] <- FALSE
+  residual$gradient[] <- NA_real_
+  residual
 }
 
 # The fit's rows of the drawn levels of a factor, every draw a group of its own; so are the groups inside it.

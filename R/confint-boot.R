@@ -103,6 +103,7 @@ interval_normal <- function(object, chosen, tails, threads) {
 }
 
 interval_bca <- function(object, chosen, tails, threads) {
+  check_independent_residuals(object$fit, "BCa intervals are", "Use {.code boot.type = \"percentile\"}.")
   influence <- jackknife_influence(object, chosen, threads)
   t(vapply(seq_along(chosen), function(k) {
     t <- object$t[is.finite(object$t[, chosen[[k]]]), chosen[[k]]]
@@ -190,7 +191,7 @@ within_range <- function(limits, kind) {
   names <- rownames(limits)
   spread <- kind != "fixed" & kind != "statistic" & grepl("^(sd_|var_|sigma)", names)
   limits[spread, ] <- pmax(limits[spread, ], 0)
-  correlation <- kind == "sdcor" & grepl("^cor_", names)
+  correlation <- kind == "sdcor" & grepl("^(cor_|phi__)", names)
   limits[correlation, ] <- pmax(-1, pmin(1, limits[correlation, ]))
   limits
 }

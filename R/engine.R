@@ -274,6 +274,7 @@ shape_replicates <- function(result, core) {
   status <- c("converged", "boundary", "failed", "unidentified")
   list(
     beta = matrix(result$beta, n, length(kept_beta(core))), theta = matrix(result$theta, n, length(core$theta)), sigma = result$sigma,
-    criterion = result$criterion, status = factor(status[result$status], levels = status)
+    criterion = result$criterion, status = factor(status[result$status], levels = status),
+    free = matrix(result$free, n, length(core$residual$free))
   )
 }

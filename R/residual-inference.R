@@ -1,6 +1,7 @@
 # Parameters of the residual structure: estimates, standard errors, intervals, and how they are printed.
 
-# One row per parameter: structure, variable, level (of hetero(); NA), estimate, std.error, lower, upper. Standard errors from the observed
+# One row per parameter: structure, variable, level and reference (of hetero(); NA), distance (median distance in time of neighbours; NA), estimate,
+# std.error, lower, upper. Standard errors from the observed
 # information of all variance parameters together; limits are symmetric on the core's free scale (Fisher's z for AR(1), the logarithm for the
 # rate of CAR(1) and for ratios of SDs), as those of nlme::intervals() are. At the limit of its range a parameter has neither.
 residual_parameters <- function(fit, level = 0.95) {
@@ -30,7 +31,7 @@ residual_estimates <- function(fit) {
   rows <- lapply(fit$design$residual$parts, function(part) {
     data.frame(
       structure = part$name, variable = part$label, level = if (is.null(part$levels)) NA_character_ else part$levels[-1L],
-      reference = part$levels[1L] %||% NA_character_
+      reference = part$levels[1L] %||% NA_character_, distance = part$unit %||% NA_real_
     )
   })
   cbind(do.call(rbind, rows), estimate = unname(fit$core$residual$natural))
@@ -58,11 +59,19 @@ print_residual <- function(table, sigma, level = 0.95) {
 
 correlation_words <- function(row, level) {
   number <- function(x) formatC(x, format = "f", digits = 2L)
-  limits <- if (is.null(row$lower) || is.na(row$lower)) "" else paste0(" [", number(row$lower), ", ", number(row$upper), "]")
-  where <- switch(row$structure,
-    ar1 = paste0("from one ", row$variable, " to the next, AR(1)"), paste0("at a distance of 1 in ", row$variable, ", CAR(1)")
-  )
-  paste0("Residual autocorrelation ", number(row$estimate), limits, " ", where)
+  if (row$structure == "ar1") {
+    power <- 1
+    where <- paste0("from one ", row$variable, " to the next, AR(1)")
+  } else {
+    # phi is that of a distance of 1, which may be a second or a year
+    power <- row$distance
+    where <- paste0(
+      "at the median distance of ", format(power, digits = 3L), " in ", row$variable, ", CAR(1) (phi of a distance of 1: ",
+      format(row$estimate, digits = 3L), ")"
+    )
+  }
+  limits <- if (is.null(row$lower) || is.na(row$lower)) "" else paste0(" [", number(row$lower^power), ", ", number(row$upper^power), "]")
+  paste0("Residual autocorrelation ", number(row$estimate^power), limits, " ", where)
 }
 
 # The residual line of tables of variances: with hetero() sigma is the SD of the first group of rows.
@@ -96,7 +105,7 @@ residual_limit_words <- function(fit) {
     if (row$structure == "hetero") {
       return(paste0("The residual SD where ", row$variable, " is '", row$level, "' cannot be told from ", if (row$estimate < 1) "zero." else "infinity."))
     }
-    if (row$structure == "car1" && row$estimate < 0.5) {
+    if (row$structure == "car1" && row$estimate^row$distance < 0.5) {
       return(paste0("The residual autocorrelation over ", row$variable, " is estimated as zero: the data show none beyond chance."))
     }
     paste0(

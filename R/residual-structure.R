@@ -20,10 +20,14 @@ capture_residual <- function(expr, time, caller) {
 }
 
 residual_expression <- function(expr, caller) {
-  if (is.null(expr) || call_head(expr) %in% c(names(residual_registry()), "+", "(")) return(expr)
-  if (is.symbol(expr) && as.character(expr) %in% names(residual_registry())) return(expr)
+  if (is_residual_expression(expr)) return(expr)
+  if (is.symbol(expr)) {
+    # an argument of the calling function that was handed on as it is: hlm(..., residual = residual)
+    given <- eval(call("substitute", expr), caller)
+    if (is.language(given) && !inherits(given, "formula") && is_residual_expression(given)) return(given)
+  }
   value <- tryCatch(eval(expr, caller), error = function(e) {
-    abort_residual(expr, conditionMessage(e))
+    abort_residual(expr, if (inherits(e, "hlm_error")) conditionMessage(e) else "no structure of that name exists", known_structures())
   })
   if (inherits(value, "formula")) {
     if (length(value) != 2L) abort_residual(value, "it must be a one-sided formula")
@@ -36,6 +40,11 @@ residual_expression <- function(expr, caller) {
   }
   if (!is.null(value) && !is.language(value)) abort_residual(expr, paste("it is of class", class(value)[[1L]]))
   value
+}
+
+is_residual_expression <- function(expr) {
+  if (is.symbol(expr)) return(as.character(expr) %in% names(residual_registry()))
+  is.null(expr) || call_head(expr) %in% c(names(residual_registry()), "+", "(")
 }
 
 parse_residual <- function(expr, time) {
@@ -53,6 +62,8 @@ parse_residual <- function(expr, time) {
   list(parts = parts, formula = stats::as.formula(call("~", sum), env = globalenv()))
 }
 
+known_structures <- function() paste0("There are ", paste0(names(residual_registry()), "()", collapse = ", "), ".")
+
 residual_summands <- function(expr) {
   head <- call_head(expr)
   if (head == "(") return(residual_summands(expr[[2L]]))
@@ -63,7 +74,7 @@ residual_summands <- function(expr) {
 parse_residual_part <- function(expr, time) {
   name <- if (is.symbol(expr)) as.character(expr) else call_head(expr)
   known <- names(residual_registry())
-  if (!name %in% known) abort_residual(expr, "no structure of that name exists", paste0("There are ", paste0(known, "()", collapse = ", "), "."))
+  if (!name %in% known) abort_residual(expr, "no structure of that name exists", known_structures())
   given <- if (is.call(expr)) as.list(expr)[-1L] else list()
   needs <- residual_registry()[[name]]$needs
   if (length(given) > 1L && needs == "codes") given <- list(Reduce(function(a, b) call(":", a, b), unname(given)))

@@ -52,8 +52,8 @@ tidy.hlm <- function(x, effects = c("ran_pars", "fixed"), conf.int = FALSE, conf
   makers <- list(
     fixed = function() add_limits(tidy_fixed(x, resolve_inference(x, ddf, vcov, cluster), if (conf.int) conf.level), limits, "beta_"),
     ran_pars = function() {
-      parameters <- add_limits(tidy_ran_pars(x, scales, if (conf.int) conf.level), limits, "theta_", scales)
-      rbind(parameters, tidy_residual(x, if (conf.int) conf.level))
+      wanted <- if (conf.int) conf.level
+      add_limits(rbind(tidy_ran_pars(x, scales, wanted), tidy_residual(x, wanted)), limits, "theta_", scales)
     },
     ran_vals = function() tidy_ran_vals(x, if (conf.int) conf.level),
     ran_coefs = function() tidy_ran_coefs(x)

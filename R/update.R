@@ -79,9 +79,9 @@ update_na_action <- function(object) {
 
 # The stored data, with the columns that the new formula needs in addition.
 update_data <- function(object, formula, changes, caller) {
-  changed <- changes[intersect(names(changes), c("weights", "subset", "offset", "id", "time", "residual"))]
-  changed <- lapply(changed, function(x) if (is.character(x)) tryCatch(str2lang(x), error = function(e) x) else x)
-  needed <- unique(c(expr_vars(formula), unlist(lapply(changed, expr_vars))))
+  changed <- changes[intersect(names(changes), c("weights", "subset", "offset", "id", "time"))]
+  residual <- capture_residual(changes$residual, if (is.null(changes$time)) object$time else expr_text(changes$time), caller)
+  needed <- unique(c(expr_vars(formula), unlist(lapply(changed, expr_vars)), residual_variables(list(residual = residual))))
   known <- c(names(object$data), names(object$blueprint$constants))
   new <- setdiff(needed, c(known, "."))
   # T and F, pi and other constants are found where the formula is evaluated.

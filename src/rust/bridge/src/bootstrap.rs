@@ -70,7 +70,7 @@ fn watched<T: Send>(
 }
 
 /// Status codes: 1 converged, 2 boundary, 3 failed, 4 unidentified.
-fn replicates_list(replicates: &[Replicate], p: usize, m: usize) -> List {
+fn replicates_list(replicates: &[Replicate], p: usize, m: usize, residual: usize) -> List {
     let status: Vec<i32> = replicates
         .iter()
         .map(|r| match r.status {
@@ -86,7 +86,9 @@ fn replicates_list(replicates: &[Replicate], p: usize, m: usize) -> List {
     let theta: Vec<f64> = (0..m).flat_map(|k| replicates.iter().map(move |r| brief(r, &|b| b.theta[k]))).collect();
     let sigma: Vec<f64> = replicates.iter().map(|r| brief(r, &|b| b.sigma)).collect();
     let criterion: Vec<f64> = replicates.iter().map(|r| brief(r, &|b| b.criterion)).collect();
-    list!(beta = beta, theta = theta, sigma = sigma, criterion = criterion, status = status)
+    let value = |r: &Replicate, k: usize| r.free.get(k).copied().unwrap_or(f64::NAN);
+    let free: Vec<f64> = (0..residual).flat_map(|k| replicates.iter().map(move |r| value(r, k))).collect();
+    list!(beta = beta, theta = theta, sigma = sigma, criterion = criterion, status = status, free = free)
 }
 
 /// Draws replicates from a fit and fits each. `options`: type, nsim, seed, group (1-based or NULL), progress (function(done) or NULL), and
@@ -103,7 +105,7 @@ fn core_bootstrap(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             bootstrap::run(&source, scheme, wanted, stop, done)
         })?;
-        Ok(replicates_list(&replicates, beta.len(), theta.len()).into())
+        Ok(replicates_list(&replicates, beta.len(), theta.len(), design.residual.free().len()).into())
     })
 }
 
@@ -150,7 +152,7 @@ fn core_jackknife(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             bootstrap::jackknife(&source, wanted.group, &block, &wanted.control, stop, done)
         })?;
-        Ok(replicates_list(&replicates, beta.len(), theta.len()).into())
+        Ok(replicates_list(&replicates, beta.len(), theta.len(), 0).into())
     })
 }
 

@@ -111,6 +111,7 @@ impl<'d, 's> Structured<'d, 's> {
         }
         let values: Vec<f64> = states.iter().map(|state| state.optimum.point.value).collect();
         let low = |i: usize, j: usize| values.get(j).is_none_or(|&other| values[i] <= other);
+        // of optima that are the same (φ and -φ when all distances are even) the last is kept, the positive one
         let mut best: Option<Search> = None;
         let (mut iterations, mut evaluations) = (0, 0);
         for (i, state) in states.into_iter().enumerate() {
@@ -124,7 +125,7 @@ impl<'d, 's> Structured<'d, 's> {
             evaluations += found.state.optimum.evaluations;
             let value = |search: &Search| search.state.optimum.point.value;
             if best.as_ref().is_none_or(|best| {
-                (found.converged && !best.converged) || (found.converged == best.converged && value(&found) < value(best) - SAME)
+                (found.converged && !best.converged) || (found.converged == best.converged && value(&found) < value(best) + SAME)
             }) {
                 best = Some(found);
             }
@@ -135,7 +136,7 @@ impl<'d, 's> Structured<'d, 's> {
         self.finish(best, iterations, evaluations)
     }
 
-    /// Finds the optimum from one point (theta in the internal basis) and reports the parameters alone.
+    /// Finds the optimum from one point (theta in the internal basis) and reports the parameters alone, those of the structure free.
     ///
     /// # Errors
     /// Those of the objective at the start.
@@ -144,7 +145,7 @@ impl<'d, 's> Structured<'d, 's> {
         let State { free, prepared, optimum } = &found.state;
         let brief = prepared.with_profile(|profile| Ok(estimates::brief(&prepared.statistics, profile, &optimum.point)))?;
         let on_boundary = brief.on_boundary || self.at_limit(free).contains(&true);
-        Ok((status(found.converged, on_boundary), brief, self.design.residual.at(free).natural()))
+        Ok((status(found.converged, on_boundary), brief, free.clone()))
     }
 
     /// What Satterthwaite's method needs, with the uncertainty of φ: parameters are (theta, σ, φ free).

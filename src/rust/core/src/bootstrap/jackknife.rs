@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::cases::regroup;
-use super::each;
 use super::refit::Replicate;
 use super::source::Source;
+use super::{each, independent_or};
 use crate::error::{CoreError, Result};
 use crate::moments::regroup::Drawn;
 use crate::optimize::Control;
@@ -23,6 +23,7 @@ pub fn jackknife(
     stop: &AtomicBool,
     done: &AtomicUsize,
 ) -> Result<Vec<Replicate>> {
+    independent_or(false, source)?;
     let regroup = regroup(source, group)?;
     if block.len() != regroup.nodes() {
         return Err(CoreError::Design { what: format!("{} blocks for {} groups", block.len(), regroup.nodes()) });

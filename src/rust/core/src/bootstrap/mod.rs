@@ -97,12 +97,21 @@ pub fn run(
     stop: &AtomicBool,
     done: &AtomicUsize,
 ) -> Result<Vec<Replicate>> {
+    independent_or(scheme.name() == "parametric", source)?;
     let resampler = scheme.prepare(source, options.group)?;
     each(options.replicates, source, &options.control, stop, done, |worker, i| {
         let mut random = Random::new(options.seed, i as u64);
         resampler.draw(&mut random, &mut worker.change);
         worker.fit(resampler.regroup())
     })
+}
+
+/// Schemes that draw rows or groups from moments at one φ, or residuals as if they were exchangeable, would be wrong for a residual structure.
+fn independent_or(fits: bool, source: &Source) -> Result<()> {
+    if fits || source.free.is_empty() {
+        return Ok(());
+    }
+    Err(CoreError::Covariance { what: "only the parametric bootstrap knows residual structures".into() })
 }
 
 /// Runs `task` for 0..count with workers that are handed on from task to task. What a task finds does not depend on the worker.

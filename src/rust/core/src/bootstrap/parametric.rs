@@ -1,4 +1,4 @@
-//! Parametric bootstrap: new random effects b* ~ N(0, σ²ΛΛ') and residuals e* ~ N(0, σ²/w) from the fitted model.
+//! Parametric bootstrap: new random effects b* ~ N(0, σ²ΛΛ') and residuals e* ~ N(0, σ²W^{-1/2}RW^{-1/2}) from the fitted model.
 
 use super::rng::Random;
 use super::source::Source;
@@ -38,6 +38,6 @@ impl Resampler for Normal<'_> {
             }
             source.add_random(term, &b, &mut change.y);
         }
-        change.y.iter_mut().enumerate().for_each(|(row, v)| *v += source.residual_sd(row) * random.normal());
+        source.add_residuals(random, &mut change.y);
     }
 }

@@ -11,6 +11,7 @@ use crate::fit::{Prepared, Status};
 use crate::moments::regroup::Regroup;
 use crate::optimize::Control;
 use crate::statistics::Moments;
+use crate::structured::Structured;
 
 /// How the fit of a replicate ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Replicate {
     pub status: ReplicateStatus,
     /// Its parameters.
     pub parameters: Option<Brief>,
+    /// Free parameters of its residual structure.
+    pub free: Vec<f64>,
 }
 
 /// What one thread needs to fit replicate after replicate.
@@ -58,27 +61,41 @@ impl<'w> Worker<'w> {
                 let p = self.source.statistics.basis.x.len();
                 // the fit's own columns were judged by themselves where the cross-products left room for doubt
                 if rows <= p || (doubtful(p, &moments.total) && !doubtful(p, original(self.source))) {
-                    return Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None });
+                    return Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None, free: Vec::new() });
                 }
                 self.prepared.statistics.n = rows;
                 self.prepared.statistics.moments = Moments::Nested(moments);
             }
+            _ if !self.source.free.is_empty() => return self.fit_structured(),
             _ => self.source.rows.replace(&self.change.y, &mut self.prepared.statistics, &mut self.scratch)?,
         }
-        match self.prepared.refit(self.control, &self.source.inside) {
-            Ok((status, parameters)) => {
-                let status = match status {
-                    Status::Converged => ReplicateStatus::Converged,
-                    Status::Boundary => ReplicateStatus::Boundary,
-                    Status::Failed => ReplicateStatus::Failed,
-                };
-                Ok(Replicate { status, parameters: Some(parameters) })
-            }
-            Err(CoreError::Data { .. } | CoreError::Numerical { .. }) => {
-                Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None })
-            }
-            Err(error) => Err(error),
+        replicate(self.prepared.refit(self.control, &self.source.inside).map(|(status, brief)| (status, brief, Vec::new())))
+    }
+
+    /// A residual structure is estimated anew, from where the fit ended: its moments hold for one φ only.
+    fn fit_structured(&self) -> Result<Replicate> {
+        let source = self.source;
+        let mut design = source.design.clone();
+        design.y = &self.change.y;
+        let structured = Structured::from_statistics(&design, source.statistics.clone(), self.prepared.stop);
+        replicate(structured.refit(self.control, &source.inside, &source.free))
+    }
+}
+
+fn replicate(found: Result<(Status, Brief, Vec<f64>)>) -> Result<Replicate> {
+    match found {
+        Ok((status, parameters, free)) => {
+            let status = match status {
+                Status::Converged => ReplicateStatus::Converged,
+                Status::Boundary => ReplicateStatus::Boundary,
+                Status::Failed => ReplicateStatus::Failed,
+            };
+            Ok(Replicate { status, parameters: Some(parameters), free })
         }
+        Err(CoreError::Data { .. } | CoreError::Numerical { .. }) => {
+            Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None, free: Vec::new() })
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fitted model that replicates are drawn from.
 
+use super::rng::Random;
 use crate::design::Design;
 use crate::error::{CoreError, Result};
 use crate::fit::Prepared;
@@ -25,6 +26,8 @@ pub struct Source<'d> {
     pub theta: Vec<f64>,
     /// The same in the internal basis.
     pub inside: Vec<f64>,
+    /// Free parameters of the residual structure; none where rows are independent with equal variances.
+    pub free: Vec<f64>,
 }
 
 impl<'d> Source<'d> {
@@ -60,7 +63,8 @@ impl<'d> Source<'d> {
         let lambdas = parameters.lambdas(theta);
         let inside = parameters.convert(&statistics.basis, theta, true);
         let rows = WhitenedRows::new(design, &statistics);
-        Ok(Source { design, statistics, rows, fixed, lambdas, sigma, theta: theta.to_vec(), inside })
+        let free = design.residual.free();
+        Ok(Source { design, statistics, rows, fixed, lambdas, sigma, theta: theta.to_vec(), inside, free })
     }
 
     /// Levels of a term's grouping factor and columns of the term.
@@ -85,6 +89,15 @@ impl<'d> Source<'d> {
     /// SD of a row's residual.
     pub fn residual_sd(&self, row: usize) -> f64 {
         self.design.weights.map_or(self.sigma, |w| self.sigma / w[row].sqrt())
+    }
+
+    /// y += residuals drawn from the fit, with the correlations and variances of the residual structure.
+    pub fn add_residuals(&self, random: &mut Random, y: &mut [f64]) {
+        if self.free.is_empty() {
+            return y.iter_mut().enumerate().for_each(|(row, v)| *v += self.residual_sd(row) * random.normal());
+        }
+        let draws: Vec<f64> = y.iter().map(|_| self.sigma * random.normal()).collect();
+        self.rows.coloured(&draws, |row, value| y[row] += value);
     }
 
     /// Conditional modes of every term, levels × q.

@@ -109,6 +109,18 @@ impl<'d> WhitenedRows<'d> {
         }
     }
 
+    /// Independent draws by row of the data made residuals with the design's weights and structure, handed to `take` row by row.
+    pub fn coloured(&self, draws: &[f64], mut take: impl FnMut(usize, f64)) {
+        let mut values: Vec<f64> = (0..draws.len()).map(|position| draws[self.row(position)]).collect();
+        for node in self.starts.windows(2) {
+            let range = node[0] as usize..node[1] as usize;
+            let rows = BlockRows { order: self.order.as_deref(), start: range.start, len: range.len() };
+            let weights = self.weights.as_ref().map(|weights| &weights[range.clone()]);
+            self.design.residual.colour(rows, &mut values[range], 1, weights);
+        }
+        values.iter().enumerate().for_each(|(position, &value)| take(self.row(position), value));
+    }
+
     /// Puts the outcome `y` in the place of the one that `statistics` was made with; `scratch` is overwritten.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! Owned designs for tests, random ones and those of the fixtures, and a dense brute-force criterion.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
+
 use wbhlm_core::covariance;
 use wbhlm_core::design::{Design, Grouping, Term};
+use wbhlm_core::residual::{Identity, Residual};
 
 /// A design that owns its columns.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +17,7 @@ pub struct Owned {
     pub x: Vec<usize>,
     pub groups: Vec<Vec<i32>>,
     pub terms: Vec<(usize, Vec<usize>, &'static str)>,
+    pub residual: Option<Arc<dyn Residual>>,
 }
 
 impl Owned {
@@ -38,7 +42,7 @@ impl Owned {
                     structure: covariance::structure(name).unwrap(),
                 })
                 .collect(),
-            residual: std::sync::Arc::new(wbhlm_core::residual::Identity),
+            residual: self.residual.clone().unwrap_or_else(|| Arc::new(Identity)),
         }
     }
 
@@ -52,10 +56,18 @@ impl Owned {
 
     /// The criterion from the n × n covariance matrix: slow and independent of the core's algebra.
     pub fn brute_force(&self, reml: bool, theta: &[f64]) -> f64 {
+        let (pieces, nu) = self.brute_pieces(reml, theta, &|i, j| f64::from(u8::from(i == j)));
+        pieces.0 + nu * (1.0 + (2.0 * std::f64::consts::PI * pieces.1 / nu).ln())
+    }
+
+    /// The log-determinants and the residual sum of squares, and ν, for residuals whose R has the entries `r`.
+    pub fn brute_pieces(&self, reml: bool, theta: &[f64], r: &dyn Fn(usize, usize) -> f64) -> ((f64, f64), f64) {
         let n = self.y.len();
         let mut v = vec![0.0; n * n];
         for i in 0..n {
-            v[i * n + i] = self.weights.as_ref().map_or(1.0, |w| 1.0 / w[i]);
+            for j in 0..n {
+                v[i * n + j] = r(i, j) * self.weights.as_ref().map_or(1.0, |w| 1.0 / (w[i] * w[j]).sqrt());
+            }
         }
         let mut first = 0;
         for (group, columns, name) in &self.terms {
@@ -95,12 +107,12 @@ impl Owned {
         eliminate(p, &mut xx, &mut xy, &mut log_det_x);
         let r2 = s[p * (p + 1) + p] - xy[0].iter().map(|v| v * v).sum::<f64>();
         let nu = (n - if reml { p } else { 0 }) as f64;
-        log_det + if reml { log_det_x } else { 0.0 } + nu * (1.0 + (2.0 * std::f64::consts::PI * r2 / nu).ln())
+        ((log_det + if reml { log_det_x } else { 0.0 }, r2), nu)
     }
 }
 
 /// Cholesky A = LL' in place; every right-hand side becomes L^{-1}b; adds log|A|.
-fn eliminate(n: usize, a: &mut [f64], rhs: &mut [Vec<f64>], log_det: &mut f64) {
+pub fn eliminate(n: usize, a: &mut [f64], rhs: &mut [Vec<f64>], log_det: &mut f64) {
     for j in 0..n {
         for k in 0..j {
             let factor = a[j * n + k];
