@@ -43,6 +43,8 @@
 #'   * `theta`, `criterion`: covariance parameters and criterion of each replicate; `type`, `group`, `nsim`, `seed`, `statistic`, `fit`.
 #'
 #'   `as.data.frame()`: columns `replicate`, `status` and one per column of `t`.
+#' @section Residual structures: models with argument `residual` of [hlm()] have the parametric bootstrap; `t` then has their parameters, too (`phi__session`,
+#'   `sd_ratio__phase.level`).
 #' @section Errors: `hlm_error_data` for arguments out of range, an unknown or crossed grouping factor with `type = "cases"`, too few groups to draw
 #'   effects from with `type = "residual"`, or a `statistic` that is not numeric. `hlm_warning_bootstrap` when replicates could not be used.
 #' @source Carpenter, Goldstein and Rasbash (2003), *Journal of the Royal Statistical Society C* 52, 431-443; van der Leeden, Meijer and Busing (2008),

@@ -28,6 +28,7 @@
 #' @param ... For `method = "boot"`: `boot.type`, and the arguments of [bootstrap()]; otherwise not used.
 #' @return A matrix with one row per parameter and the lower and upper limit in its columns. Standard deviations are called `sd_x|group`,
 #'   correlations `cor_x.y|group`.
+#' @section Residual structures: with argument `residual` of [hlm()] the default is `"Wald"`; profiles are not available yet.
 #' @section Errors: `hlm_error_data` for an unknown parameter, level or method; `hlm_error_numerical` for profiles of a fit that did not converge.
 #' @source Profile: Venzon and Moolgavkar (1988), *Applied Statistics* 37, 87-94; Bates et al. (2015), *Journal of Statistical Software* 67(1).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)

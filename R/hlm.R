@@ -43,6 +43,30 @@
 #' the data), a time difference (in days), text or a factor that holds numbers, or an ordered factor (1, 2, 3, ...); rows need
 #' not be sorted.
 #'
+#' @section Correlated and unequal residuals:
+#' What is left of a session often resembles what is left of the session before, and some raters or phases are noisier than others. `residual`
+#' says so; without it residuals are independent with one variance.
+#'
+#' | `residual =` | correlation or variance of a person's residuals |
+#' |---|---|
+#' | `"ar1"`, `ar1(session)` | phi^d, d the number of sessions between two rows (missing sessions count), -1 < phi < 1; times must be whole numbers apart |
+#' | `"car1"`, `car1(day)` | phi^d, d the time between two rows, any number, 0 < phi < 1 |
+#' | `hetero(phase)` | a standard deviation of its own for every value of a variable (an occasion, a rater, a treatment; `hetero(a:b)`: every combination) |
+#'
+#' `ar1()` or `car1()` may stand beside `hetero()`: `ar1(session) + hetero(phase)`. A string, a one-sided formula (`~ ar1(session)`) or a
+#' variable that holds one of these will do, too. Without a variable in the parentheses it is `time`. Residuals are correlated within
+#' persons (`id`), who must be the finest grouping factor with random effects; `hetero()` may stand in any model.
+#'
+#' The parameters are estimated together with all others, by REML or ML, and count as variance parameters in [logLik()], AIC and BIC.
+#' `summary()` prints them with intervals; `anova(fit0, fit)` tests them against `fit0` without `residual` (independence is the end of the range of
+#' `car1()`, so that its p value is up to twice too large). Satterthwaite's degrees of freedom take their uncertainty into account. With
+#' `hetero()` `sigma()` is the standard deviation of the variable's first value. Autocorrelation and differences between persons
+#' compete: with few sessions the data may hardly tell a phi near 1 from a random intercept.
+#'
+#' Fitted values, random effects, predictions, simulation, the parametric bootstrap, tests and comparisons take the structure into account. A
+#' prediction does not carry the residual of earlier sessions forward. Profile likelihoods, Kenward-Roger and robust covariances, influence
+#' measures, exact tests of variances and the correction of between effects are not available yet and say so (`hlm_error_covariance`).
+#'
 #' @param formula A formula `outcome ~ fixed effects + (random effects | group)`; see below.
 #' @param data A data frame, tibble or data.table with one row per person and session.
 #' @param id The variable that identifies the person, as a bare name or a string; also a combination,
@@ -57,15 +81,19 @@
 #' @param contrasts A named list of contrasts for factors, as in [lm()].
 #' @param start Starting values: a vector theta, or a list with the element `theta`.
 #' @param control Settings made by [hlm_control()].
+#' @param residual How the residuals of a person are correlated, or differ in variance: `NULL` (independent, one variance), `"ar1"`, `"car1"`,
+#'   `hetero(variable)` or a combination; see below.
 #'
 #' @return An object of class `hlm`, a list.
 #' @section Errors: Errors are classed (see [hlm_conditions]): `hlm_error_formula`, `hlm_error_data`, `hlm_error_design`,
-#'   `hlm_error_covariance`, `hlm_error_numerical`. A fit that ends at the boundary (a variance of zero) is no error: its status says so. One
+#'   `hlm_error_covariance` (a residual structure that does not fit the model), `hlm_error_numerical`. A fit that ends at the boundary (a variance of zero) is no error: its status says so. One
 #'   that does not converge gives the warning `hlm_warning_convergence`; predictors that cannot be estimated give the message
 #'   `hlm_message_rank`, which names them.
 #' @source Bates, Maechler, Bolker & Walker (2015) J Stat Softw 67(1) for the model and the criterion. Curran & Bauer (2011)
 #'   Annu Rev Psychol 62:583-619 and Wang & Maxwell (2015) Psychol Methods 20:63-83 for within and between; Giesselmann &
-#'   Schmidt-Catran (2022) Sociol Methods Res 51:1100-1127 for the product of within terms.
+#'   Schmidt-Catran (2022) Sociol Methods Res 51:1100-1127 for the product of within terms. Pinheiro & Bates (2000),
+#'   *Mixed-Effects Models in S and S-PLUS*, chapter 5, for residual structures; Jones (1993), *Longitudinal Data with Serial Correlation*, for
+#'   continuous time.
 #' @seealso [disaggregate()] to make the columns for other software, [hlm_control()].
 #' @export
 #' @examples
@@ -76,6 +104,8 @@
 #' d$distress <- 20 - d$alliance + rnorm(30)[d$patient] + rnorm(180)
 #' fit <- hlm(distress ~ session + wb(alliance) + (1 | patient), data = d, time = session)
 #' fit
+#' # residuals of neighbouring sessions alike?
+#' anova(fit, update(fit, residual = "ar1"))
 hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weights = NULL, subset = NULL,
                 na.action = getOption("na.action"), offset = NULL, contrasts = NULL, start = NULL,
                 control = hlm_control(), residual = NULL) {

@@ -12,6 +12,9 @@
 #' the patient had been one point above what they were in that session, their own mean unchanged; `at = "between"` moves the
 #' patient's mean and leaves the deviation from it. Only the named level moves.
 #'
+#' With a residual structure (argument `residual` of [hlm()]) predictions are those of the fixed and random effects: the residual of an earlier
+#' session is not carried forward.
+#'
 #' @param object A fitted model of class `hlm`.
 #' @param newdata A data frame; the analysed rows by default. New persons need rows of their own from which their means are
 #'   taken, or columns `x_within` and `x_between`.

@@ -120,7 +120,7 @@ impl<'d, 's> Structured<'d, 's> {
             if !(low(i, i + 1) && (i == 0 || low(i, i - 1))) {
                 continue;
             }
-            let found = self.search(state, control)?;
+            let found = self.thorough(state, control)?;
             iterations += found.iterations;
             evaluations += found.state.optimum.evaluations;
             let value = |search: &Search| search.state.optimum.point.value;
@@ -193,6 +193,25 @@ impl<'d, 's> Structured<'d, 's> {
             (0..k * k).for_each(|e| hessian[e] -= along[e / k] * along[e % k] / value);
         }
         Ok(Model { gradient, hessian })
+    }
+
+    /// A search in which theta does not stay with the optimum that it was led to from the start: where there may be several, the criterion
+    /// at the φ found is minimised again from all starts, and the search goes on from a lower one.
+    fn thorough(&self, state: State<'s>, control: &Control) -> Result<Search<'s>> {
+        let mut found = self.search(state, control)?;
+        for _ in 0..5 {
+            if !found.state.prepared.with_profile(|profile| Ok(profile.objective.may_have_several_optima()))? {
+                break;
+            }
+            let again = self.state(found.state.free.clone(), control, None)?;
+            if again.optimum.point.value >= found.state.optimum.point.value - SAME {
+                break;
+            }
+            let iterations = found.iterations;
+            found = self.search(again, control)?;
+            found.iterations += iterations;
+        }
+        Ok(found)
     }
 
     /// Trust-region Newton over the free parameters, limits included.

@@ -259,21 +259,35 @@ fn joint_derivatives_are_those_of_the_dense_likelihood() {
 }
 
 #[test]
-fn the_lower_of_two_optima_is_found() {
-    // short series: strong autocorrelation without differences between persons, or differences with weak autocorrelation
+fn the_lowest_of_several_optima_is_found() {
+    // few persons: strong autocorrelation without differences between them, or differences with weak autocorrelation; and, at one φ, several optima
+    // of the random effects (the last two lines: the search that stays with the first ends up to 0.09 too high)
+    let traps: [(usize, usize, f64, f64, bool, &[u64]); 6] = [
+        (7, 5, 0.75, 0.9, false, &[19, 138, 234]),
+        (6, 8, 0.7, 0.5, true, &[19, 215]),
+        (5, 6, 0.3, 1.0, true, &[5, 77, 135, 158, 176]),
+        (10, 6, 0.5, 0.5, true, &[22, 88]),
+        (6, 8, 0.7, 0.5, true, &[60]),
+        (8, 12, 0.8, 0.5, true, &[58]),
+    ];
     let mut several = 0;
-    for seed in 1..60 {
-        let mut d = data(7, 5, 0.75, 0.9, 1000 + 7 * seed);
-        d.owned.terms = vec![(0, vec![0], "unstructured")];
-        d.owned.weights = None;
-        d.owned.residual = Some(structure("ar1", &d.input()).unwrap());
-        let found = fit(&d.owned, true);
-        let grid: Vec<f64> = (-30..=80).map(|k| at_free(&d.owned, true, &[0.05 * f64::from(k)])).collect();
-        let lowest = grid.iter().copied().fold(f64::INFINITY, f64::min);
-        assert!(found.fit.estimates.criterion <= lowest + 1e-7, "seed {seed}: {} above {lowest}", found.fit.estimates.criterion);
-        several += usize::from(grid.windows(3).filter(|w| w[1] < w[0] - 1e-6 && w[1] < w[2] - 1e-6).count() > 1);
+    for (persons, sessions, phi, spread, slope, seeds) in traps {
+        for &seed in seeds {
+            let mut d = data(persons, sessions, phi, spread, 1000 + 7 * seed);
+            if !slope {
+                d.owned.terms = vec![(0, vec![0], "unstructured")];
+            }
+            d.owned.weights = None;
+            d.owned.residual = Some(structure("ar1", &d.input()).unwrap());
+            let found = fit(&d.owned, true);
+            let grid: Vec<f64> = (-20..=40).map(|k| at_free(&d.owned, true, &[0.075 * f64::from(k)])).collect();
+            let lowest = grid.iter().copied().fold(f64::INFINITY, f64::min);
+            let value = found.fit.estimates.criterion;
+            assert!(value <= lowest + 1e-7, "{persons} persons, seed {seed}: {value} above {lowest}");
+            several += usize::from(grid.windows(3).filter(|w| w[1] < w[0] - 1e-6 && w[1] < w[2] - 1e-6).count() > 1);
+        }
     }
-    assert!(several >= 3, "several optima were met {several} times only");
+    assert!(several >= 8, "several optima were met {several} times only");
 }
 
 #[test]
