@@ -55,6 +55,7 @@ fn designs() -> impl Strategy<Value = Owned> {
                 let shape = |kind: usize| [vec![0], vec![0, 1], vec![1], vec![0, 1, 2]][kind].clone();
                 let name = |diagonal: bool| if diagonal { "diagonal" } else { "unstructured" };
                 Owned {
+                    residual: None,
                     y,
                     offset,
                     weights,
