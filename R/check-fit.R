@@ -26,7 +26,10 @@
 check_fit <- function(fit, ...) {
   check_dots(...)
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
-  check_independent_residuals(fit, "{.fn check_fit} is", "Use {.code plot(fit)} and {.code residuals(fit, \"normalized\")}, or {.code check_fit(update(fit, residual = NULL))}.")
+  check_independent_residuals(
+    fit, "{.fn check_fit} is",
+    "Use {.code plot(fit)} and {.code residuals(fit, \"normalized\")}, or {.code check_fit(update(fit, residual = NULL))}."
+  )
   items <- unlist(lapply(fit_checks(), function(check) check(fit)), recursive = FALSE)
   table <- do.call(rbind, lapply(items, as.data.frame))
   table$verdict <- factor(table$verdict, levels = c("problem", "look", "ok", "not checked"))

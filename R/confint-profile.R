@@ -2,7 +2,10 @@
 
 # Matrix of limits, one row per parameter chosen; rows of parameters without a profile are NA.
 confint_profile <- function(object, parm = NULL, level = 0.95, scale = "sd", reml = FALSE) {
-  check_independent_residuals(object, "Profile intervals are", "Use {.code confint(fit, method = \"Wald\")}; {.code summary(fit)} has the interval of the correlation.")
+  check_independent_residuals(
+    object, "Profile intervals are",
+    "Use {.code confint(fit, method = \"Wald\")}; {.code summary(fit)} has the interval of the correlation."
+  )
   cutoff <- stats::qnorm((1 + level) / 2)
   made <- profile_curves(object, parm, cutoff, cutoff * 1.02, reml)
   limits <- matrix(NA_real_, nrow(made$chosen), 2L, dimnames = list(made$chosen$name, interval_names(level)))

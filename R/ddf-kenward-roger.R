@@ -4,7 +4,10 @@
 # not depend on which linear parametrisation is chosen.
 
 ddf_kenward_roger <- function(fit) {
-  check_independent_residuals(fit, "Kenward-Roger's method is", "Use {.code ddf = \"Satterthwaite\"}, which takes the uncertainty of the residual parameters into account.")
+  check_independent_residuals(
+    fit, "Kenward-Roger's method is",
+    "Use {.code ddf = \"Satterthwaite\"}, which takes the uncertainty of the residual parameters into account."
+  )
   reml <- as_reml(fit)
   new_kenward_roger(reml, engine_kenward_roger(reml$design, reml$core$theta), refitted = !isTRUE(fit$REML))
 }

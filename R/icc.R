@@ -50,7 +50,10 @@ icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "bo
   check_flag(conf.int, "conf.int")
   method <- check_choice(method, c("delta", "boot", "exact"), "method")
   check_session_seed(seed)
-  check_one_residual_variance(fit, "Intraclass correlations are", "{.fn VarCorr} has the variances; {.code summary(fit)} the SD of each group of rows.")
+  check_one_residual_variance(
+    fit, "Intraclass correlations are",
+    "{.fn VarCorr} has the variances; {.code summary(fit)} the SD of each group of rows."
+  )
   variance <- c(level_variances(fit), residual_variance(fit))
   random <- sum(variance)
   by_group <- variance[-length(variance)]

@@ -51,7 +51,10 @@ influence.hlm <- function(model, level = NULL, method = c("one-step", "fixed", "
 
 # `level` as a value: other functions call this, since a variable of the data could have the name of their argument.
 influence_of <- function(model, level, method = "one-step") {
-  check_independent_residuals(model, "Influence diagnostics are", "Use {.code update(fit, residual = NULL)} for them, or fit without single persons.")
+  check_independent_residuals(
+    model, "Influence diagnostics are",
+    "Use {.code update(fit, residual = NULL)} for them, or fit without single persons."
+  )
   method <- check_choice(method, c("one-step", "fixed", "exact"), "method")
   unit <- resolve_unit(model, level)
   if (length(unit$labels) < 2L) abort_hlm("data", "There is only one {.var {unit$name}}, so nothing is left when it is left out.")

@@ -33,7 +33,10 @@ profile.hlm <- function(fitted, which = NULL, level.max = 0.99, REML = FALSE, ..
   check_dots(...)
   check_flag(REML, "REML")
   check_level(level.max, "level.max")
-  check_independent_residuals(fitted, "Profile likelihoods are", "Use {.code confint(fit, method = \"Wald\")}; {.code summary(fit)} has the interval of the correlation.")
+  check_independent_residuals(
+    fitted, "Profile likelihoods are",
+    "Use {.code confint(fit, method = \"Wald\")}; {.code summary(fit)} has the interval of the correlation."
+  )
   made <- profile_curves(fitted, which, numeric(), stats::qnorm((1 + level.max) / 2), REML)
   names <- made$all$name
   pieces <- Map(function(curve, name, model) {

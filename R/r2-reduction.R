@@ -34,7 +34,10 @@ null_fit <- function(fit) {
 # (1/n^2)(sum over the groups within it of s' T s + sum of sigma^2 / w), s the sum of z over the rows they share; averaged over the units. With
 # random intercepts this is tau^2 + sigma^2 / n, n the harmonic mean of the numbers of rows (Snijders & Bosker 2012, p. 112).
 r2_snijders_bosker <- function(fit, baseline = NULL) {
-  check_uncorrelated_residuals(fit, "The R squared of Snijders and Bosker is", "Use {.code method = \"rights-sterba\"} or {.code \"nakagawa\"}.")
+  check_uncorrelated_residuals(
+    fit, "The R squared of Snijders and Bosker is",
+    "Use {.code method = \"rights-sterba\"} or {.code \"nakagawa\"}."
+  )
   groups <- nested_groups(
     fit, "The R squared of Snijders and Bosker", "For crossed groups: r2(fit, method = \"nakagawa\")."
   )

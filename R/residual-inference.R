@@ -38,11 +38,12 @@ residual_estimates <- function(fit) {
 }
 
 # Lines for print() and summary(): one per correlation; one per group of rows.
-print_residual <- function(table, sigma, level = 0.95) {
+print_residual <- function(table, sigma) {
   if (is.null(table)) return(invisible())
   cat("\nResiduals\n")
   serial <- table$structure != "hetero"
-  for (i in which(serial)) cat(strwrap(correlation_words(table[i, ], level), width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 3L), sep = "\n")
+  width <- max(40L, getOption("width") - 1L)
+  for (i in which(serial)) cat(strwrap(correlation_words(table[i, ]), width = width, indent = 1L, exdent = 3L), sep = "\n")
   strata <- table[!serial, , drop = FALSE]
   if (!nrow(strata)) return(invisible())
   cat(" Standard deviations that differ by ", strata$variable[[1L]], ":\n", sep = "")
@@ -51,13 +52,14 @@ print_residual <- function(table, sigma, level = 0.95) {
     ratio = formatC(c(1, strata$estimate), format = "f", digits = 2L)
   )
   if (!is.null(strata$lower)) {
-    limits <- ifelse(is.na(strata$lower), "", paste0("[", formatC(strata$lower, format = "f", digits = 2L), ", ", formatC(strata$upper, format = "f", digits = 2L), "]"))
+    number <- function(x) formatC(x, format = "f", digits = 2L)
+    limits <- ifelse(is.na(strata$lower), "", paste0("[", number(strata$lower), ", ", number(strata$upper), "]"))
     shown <- cbind(shown, ` ` = c("", limits))
   }
   print_table(shown)
 }
 
-correlation_words <- function(row, level) {
+correlation_words <- function(row) {
   number <- function(x) formatC(x, format = "f", digits = 2L)
   if (row$structure == "ar1") {
     power <- 1

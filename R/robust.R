@@ -134,7 +134,10 @@ model_basis <- function(total, p) {
 
 # list(score J x p, ex J x p x p, eve J x p x p, back): E_j e_j, E_j X_j, E_j V_j E_j'.
 robust_pieces <- function(fit, type, cluster) {
-  check_independent_residuals(fit, "Cluster-robust covariances are", "Use {.code vcov(fit)}, or {.code update(fit, residual = NULL)} with robust standard errors.")
+  check_independent_residuals(
+    fit, "Cluster-robust covariances are",
+    "Use {.code vcov(fit)}, or {.code update(fit, residual = NULL)} with robust standard errors."
+  )
   check_clusters(fit, cluster)
   if (!length(kept_columns(fit))) abort_hlm("design", "The model has no fixed effects, so there is no covariance of them.")
   basis <- tree_basis(fit)

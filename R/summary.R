@@ -19,8 +19,9 @@
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
 #'   in), `varcor`, `residual` (parameters of the residual structure: `structure`, `variable`, `level`, `reference`,
-#'   `distance` (median distance in time of neighbours), `estimate`, `std.error`, `lower`, `upper`; `NULL` without one), `icc` (`NULL` when residual variances differ), `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
-#'   `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
+#'   `distance` (median distance in time of neighbours), `estimate`, `std.error`, `lower`, `upper`; `NULL` without one), `icc`
+#'   (`NULL` when residual variances differ), `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors
+#'   come from), `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)

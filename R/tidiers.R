@@ -23,8 +23,9 @@
 #' @param ... Passed to [predict()][predict.hlm] by `augment()` and to [confint()][confint.hlm] by `tidy(conf.method = "boot")`; otherwise not used.
 #' @return A tibble where 'tibble' is installed, otherwise a data frame. `tidy()`: `effect`, `group`, `level`, `term`, `estimate`,
 #'   `std.error`, `statistic`, `df`, `p.value`, `conf.low`, `conf.high` as far as they apply; random-effect parameters are named
-#'   `sd__x`, `cor__a.b`, `sd__Observation`; those of a residual structure `phi__session` and `sd_ratio__phase.level`. `glance()`: `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` or `deviance`,
-#'   `df.residual`, and `residual` where the model has a residual structure. `augment()`: the data with `.fitted`, `.resid`, `.fixed` (and `.weights`).
+#'   `sd__x`, `cor__a.b`, `sd__Observation`; those of a residual structure `phi__session` and `sd_ratio__phase.level`.
+#'   `glance()`: `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` or `deviance`, `df.residual`, and `residual` where the model has a
+#'   residual structure. `augment()`: the data with `.fitted`, `.resid`, `.fixed` (and `.weights`).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
 #' tidy(fit, conf.int = TRUE)

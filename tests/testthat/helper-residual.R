@@ -37,7 +37,7 @@ dense_r <- function(fit, free = fit$core$residual$free) {
   n <- nrow(data)
   sd <- rep(1, n)
   correlation <- diag(n)
-  for (part in fit$residual_parts %||% all.vars(fit$residual)) {
+  for (part in all.vars(fit$residual)) {
     if (part == "phase") {
       sd <- ifelse(data$phase == "early", 1, exp(free[[1L]]))
       free <- free[-1L]

@@ -52,6 +52,7 @@ fn read(design: &Value) -> Owned {
                 (t["group"].as_u64().unwrap() as usize - 1, indices(&t["columns"]), name)
             })
             .collect(),
+        residual: None,
     }
 }
 

@@ -262,7 +262,8 @@ fn joint_derivatives_are_those_of_the_dense_likelihood() {
 fn the_lowest_of_several_optima_is_found() {
     // few persons: strong autocorrelation without differences between them, or differences with weak autocorrelation; and, at one φ, several optima
     // of the random effects (the last two lines: the search that stays with the first ends up to 0.09 too high)
-    let traps: [(usize, usize, f64, f64, bool, &[u64]); 6] = [
+    type Trap = (usize, usize, f64, f64, bool, &'static [u64]);
+    let traps: [Trap; 6] = [
         (7, 5, 0.75, 0.9, false, &[19, 138, 234]),
         (6, 8, 0.7, 0.5, true, &[19, 215]),
         (5, 6, 0.3, 1.0, true, &[5, 77, 135, 158, 176]),
