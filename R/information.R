@@ -162,8 +162,7 @@ expected_information <- function(design, reml, theta, s, x) {
 observed_information <- function(design, reml, theta, s, at_limit = logical()) {
   hessian <- engine_satterthwaite(design, reml, theta)$hessian / 2
   last <- length(theta) + 1L
-  extra <- seq_along(at_limit) + last
-  extra <- extra[!at_limit]
+  extra <- last + which(!as.logical(at_limit))
   if (length(extra)) {
     keep <- seq_len(last)
     cross <- hessian[extra, keep, drop = FALSE]

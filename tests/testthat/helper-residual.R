@@ -32,7 +32,7 @@ fit_hetero <- function() fit_once("serial_hetero", function() {
 })
 
 # R by its definition, the free parameters given (hetero first, as in the fit); weights included.
-dense_r <- function(fit, free = fit$core$residual$free) {
+structured_r <- function(fit, free = fit$core$residual$free) {
   data <- fit$data[fit$rows, ]
   n <- nrow(data)
   sd <- rep(1, n)
@@ -49,9 +49,9 @@ dense_r <- function(fit, free = fit$core$residual$free) {
 }
 
 # V relative to sigma^2, for theta of the fit's terms.
-dense_v <- function(fit, theta = fit$core$theta, free = fit$core$residual$free) {
+structured_v <- function(fit, theta = fit$core$theta, free = fit$core$residual$free) {
   fit$core$theta <- theta
   z <- as.matrix(getME(fit, "Z"))
   lambda <- as.matrix(getME(fit, "Lambda"))
-  dense_r(fit, free) + tcrossprod(z %*% lambda)
+  structured_r(fit, free) + tcrossprod(z %*% lambda)
 }

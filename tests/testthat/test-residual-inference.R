@@ -35,8 +35,8 @@ test_that("estimates, standard errors and likelihoods are nlme's", {
 test_that("criterion, covariance matrices and modes are those of the dense matrices", {
   for (fit in list(fit_serial(), fit_both(), fit_hetero())) {
     s2 <- sigma(fit)^2
-    v <- dense_v(fit)
-    r <- dense_r(fit)
+    v <- structured_v(fit)
+    r <- structured_r(fit)
     x <- kept_x(fit)
     z <- as.matrix(getME(fit, "Z"))
     e <- fit$design$y - drop(x %*% fixef(fit))
@@ -76,7 +76,7 @@ test_that("degrees of freedom and standard errors include the uncertainty of the
     y <- fit$design$y
     nu <- nrow(x) - ncol(x)
     pieces <- function(par) {
-      v <- dense_v(fit, par[[1L]], par[-(1:2)])
+      v <- structured_v(fit, par[[1L]], par[-(1:2)])
       xx <- crossprod(x, solve(v, x))
       e <- y - drop(x %*% solve(xx, crossprod(x, solve(v, y))))
       list(
@@ -146,7 +146,7 @@ test_that("simulated outcomes have the structure, and refits estimate it again",
   fit <- fit_both()
   draws <- simulate(fit, 2000, seed = 3, re.form = NULL)
   spread <- stats::cov(t(as.matrix(draws)))
-  r <- dense_r(fit) * sigma(fit)^2
+  r <- structured_r(fit) * sigma(fit)^2
   # 2000 draws: the error of a covariance is about its size / sqrt(1000)
   expect_lt(max(abs(spread - r)) / max(r), 6 / sqrt(1000))
   expect_gt(stats::cor(spread[upper.tri(spread)], r[upper.tri(r)]), 0.9)
@@ -172,7 +172,7 @@ test_that("the parametric bootstrap has columns of the structure, with intervals
 
 test_that("shares of variance: the mean of correlated rows is less reliable", {
   fit <- update(fit_serial(), weights = NULL)
-  r <- dense_r(fit)
+  r <- structured_r(fit)
   error <- mean(vapply(split(seq_len(nrow(r)), fit$design$groups[[1L]]$codes), function(rows) sum(r[rows, rows]) / length(rows)^2, 0))
   between <- VarCorr(fit)$person[[1L]]
   expect_equal(icc(fit)$icc2[[1L]], between / (between + sigma(fit)^2 * error), tolerance = 1e-10)
@@ -192,7 +192,7 @@ test_that("standardised slopes use the covariance matrix with the structure", {
   parts <- standardized_parts(fit, "within-person")
   place <- match("x_within", table$term)
   # Var(m'b-hat) = w'Pw sigma^2, w = V-part of the slopes, P from the dense V
-  v <- dense_v(fit)
+  v <- structured_v(fit)
   x <- kept_x(fit)
   p <- solve(v) - solve(v, x) %*% solve(crossprod(x, solve(v, x)), t(solve(v, x)))
   z <- as.matrix(getME(fit, "Z"))

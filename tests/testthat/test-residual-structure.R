@@ -53,7 +53,7 @@ test_that("update() keeps, changes and removes the structure, from the stored da
 test_that("whitened rows make the model one of independent rows", {
   for (fit in list(fit_serial(), fit_both(), fit_hetero())) {
     white <- whitened_fit(fit)
-    r <- dense_r(fit)
+    r <- structured_r(fit)
     x <- kept_x(fit)
     expect_equal(unname(crossprod(kept_x(white))), unname(crossprod(x, solve(r, x))), tolerance = 1e-11)
     noise <- cos(seq_len(n_rows(fit)))
