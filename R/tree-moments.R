@@ -51,6 +51,7 @@ parent_nodes <- function(fine, coarse, n) {
 # X = Q R with e = (y - offset - X beta)/sigma beside it; each term's Z = Q R, Lambda -> R Lambda. Estimates in this basis are
 # deviations from beta in units of sigma, whatever the units of the predictors.
 tree_basis <- function(fit) {
+  check_independent_residuals(fit, "What was asked for is")
   n <- n_rows(fit)
   x <- unname(kept_x(fit))
   attributes(x) <- list(dim = dim(x))

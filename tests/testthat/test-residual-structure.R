@@ -70,8 +70,13 @@ test_that("whitened rows make the model one of independent rows", {
 
 test_that("the core refuses a design whose residual parameters are not known", {
   fit <- fit_serial()
-  expect_error(engine_at(fit$design, TRUE, fit$core$theta), "missing", class = "hlm_error_design")
-  expect_error(engine_evaluate(fit$design, TRUE, fit$core$theta), "missing", class = "hlm_error_design")
+  expect_error(engine_at(fit$design, TRUE, fit$core$theta), "not available", class = "hlm_error_covariance")
+  expect_error(engine_evaluate(fit$design, TRUE, fit$core$theta), "not available", class = "hlm_error_covariance")
+  expect_error(tree_basis(fit), "not available", class = "hlm_error_covariance")
+  other <- known_design(fit)
+  other$residual$parts[[1L]]$time <- other$residual$parts[[1L]]$time[-1L]
+  expect_error(engine_at(other, TRUE, fit$core$theta), "number of rows", class = "hlm_error_design")
+  expect_error(engine_fit(other, TRUE, fit$control), "number of rows", class = "hlm_error_design")
   expect_silent(engine_at(known_design(fit), TRUE, fit$core$theta))
 })
 

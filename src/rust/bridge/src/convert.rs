@@ -85,7 +85,7 @@ fn residual_of(value: Option<&Robj>) -> Result<(Arc<dyn Residual>, bool), CoreEr
     }
     let structure: Arc<dyn Residual> = match parts.len() {
         1 => parts.swap_remove(0),
-        _ => Arc::new(Product::new(parts)),
+        _ => Arc::new(Product::new(parts)?),
     };
     let Some(free) = present(fields.get("free")) else { return Ok((structure, false)) };
     let free = numbers(&free, "free")?;
@@ -135,7 +135,8 @@ impl DesignSource {
     /// The design as the core sees it, everything but theta known.
     pub fn design(&self) -> Result<Design<'_>, CoreError> {
         if !self.residual_known {
-            return Err(wrong("the parameters of the residual structure are missing"));
+            let what = "what was asked for is not available for a model with a residual structure yet".to_string();
+            return Err(CoreError::Covariance { what });
         }
         self.design_to_fit()
     }

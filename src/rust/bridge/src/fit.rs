@@ -219,7 +219,7 @@ fn core_whiten(design: Robj, values: Robj, codes: Robj, forward: Robj) -> Robj {
         let source = DesignSource::new(&design)?;
         let (design, forward, values) = (source.design()?, flag(&forward, "forward")?, numbers(&values, "values")?);
         let (n, codes) = (design.n(), indices(Some(&codes), "codes")?);
-        if codes.len() != n || values.len() % n != 0 {
+        if codes.len() != n || values.len() % n != 0 || design.residual.n_rows().is_some_and(|rows| rows != n) {
             return Err(CoreError::Design { what: "values and codes must have one entry per row".to_string() });
         }
         let mut order: Vec<u32> = (0..n as u32).collect();

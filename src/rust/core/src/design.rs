@@ -93,6 +93,9 @@ impl Design<'_> {
                 return bad("a random-effect term has no columns or no grouping factor".into());
             }
         }
+        if self.residual.n_rows().is_some_and(|rows| rows != n) {
+            return bad(format!("the residual structure was made for another number of rows than {n}"));
+        }
         for (g, group) in self.groups.iter().enumerate() {
             group.validate(n, g)?;
         }

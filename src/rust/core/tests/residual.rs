@@ -64,7 +64,7 @@ impl Data {
     /// Every structure alone, and variances that differ around serial correlation; at parameters that are no default.
     fn structures(&self) -> Vec<(&'static str, Arc<dyn Residual>)> {
         let make = |name: &str| structure(name, &self.input()).unwrap();
-        let product: Arc<dyn Residual> = Arc::new(Product::new(vec![make("ar1"), make("hetero")]));
+        let product: Arc<dyn Residual> = Arc::new(Product::new(vec![make("ar1"), make("hetero")]).unwrap());
         vec![
             ("ar1", make("ar1").at(&[0.6])),
             ("ar1", make("ar1").at(&[-0.4])),
@@ -147,6 +147,13 @@ fn structures_keep_their_contract() {
             };
             close(residual.natural_derivative()[k], (moved(h) - moved(-h)) / (2.0 * h), 1e-8, "derivative of the parameters");
         }
+    }
+    // a design with other rows than the structure's is refused, not read beyond its end
+    let mut shorter = data(4, 9, 0.5, 1.0, 4);
+    for (_, residual) in d.structures() {
+        shorter.owned.residual = Some(residual);
+        assert_ne!(shorter.owned.y.len(), d.owned.y.len());
+        assert_eq!(Prepared::new(&shorter.owned.design(), true, &NEVER).err().map(|e| e.kind()), Some("design"));
     }
     let broken = Input { time: &[0.0, 0.5], unit: 1.0, codes: &[1, 4], n_levels: 3 };
     for name in ["ar1", "hetero", "toeplitz"] {

@@ -42,6 +42,9 @@ impl Residual for Ar1 {
     fn name(&self) -> &'static str {
         "ar1"
     }
+    fn n_rows(&self) -> Option<usize> {
+        Some(self.time.len())
+    }
     fn is_by_row(&self) -> bool {
         false
     }

@@ -39,6 +39,9 @@ impl Residual for Car1 {
     fn name(&self) -> &'static str {
         "car1"
     }
+    fn n_rows(&self) -> Option<usize> {
+        Some(self.time.len())
+    }
     fn is_by_row(&self) -> bool {
         false
     }

@@ -42,6 +42,9 @@ impl Residual for Hetero {
     fn name(&self) -> &'static str {
         "hetero"
     }
+    fn n_rows(&self) -> Option<usize> {
+        Some(self.codes.len())
+    }
     fn is_by_row(&self) -> bool {
         true
     }

@@ -43,6 +43,8 @@ impl BlockRows<'_> {
 pub trait Residual: Debug + Send + Sync {
     /// Name used by callers.
     fn name(&self) -> &'static str;
+    /// Rows that it holds something of; `None` when it fits any data.
+    fn n_rows(&self) -> Option<usize>;
     /// Whether rows are independent of each other, so that a long block may be whitened piece by piece (and rows of crossed factors one by
     /// one).
     fn is_by_row(&self) -> bool;
@@ -73,6 +75,9 @@ pub struct Identity;
 impl Residual for Identity {
     fn name(&self) -> &'static str {
         "identity"
+    }
+    fn n_rows(&self) -> Option<usize> {
+        None
     }
     fn is_by_row(&self) -> bool {
         true

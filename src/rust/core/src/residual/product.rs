@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{BlockRows, Residual};
+use crate::error::{CoreError, Result};
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -13,9 +14,15 @@ pub struct Product {
 
 impl Product {
     /// Structures that scale rows go outside those that correlate them, whatever the order given.
-    pub fn new(mut parts: Vec<Arc<dyn Residual>>) -> Self {
+    ///
+    /// # Errors
+    /// [`CoreError::Design`] when they are not made for the same number of rows.
+    pub fn new(mut parts: Vec<Arc<dyn Residual>>) -> Result<Self> {
+        if parts.windows(2).any(|pair| pair[0].n_rows() != pair[1].n_rows()) {
+            return Err(CoreError::Design { what: "parts of the residual structure have different numbers of rows".into() });
+        }
         parts.sort_by_key(|part| !part.is_by_row());
-        Product { parts }
+        Ok(Product { parts })
     }
 
     fn gathered<T>(&self, values: impl Fn(&dyn Residual) -> Vec<T>) -> Vec<T> {
@@ -26,6 +33,9 @@ impl Product {
 impl Residual for Product {
     fn name(&self) -> &'static str {
         "product"
+    }
+    fn n_rows(&self) -> Option<usize> {
+        self.parts.iter().find_map(|part| part.n_rows())
     }
     fn is_by_row(&self) -> bool {
         self.parts.iter().all(|part| part.is_by_row())
