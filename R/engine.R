@@ -105,6 +105,11 @@ status_message <- function(fit, y) {
         "The residual variance goes to zero: predictors and groups reproduce the outcome (nearly) exactly.",
         "Was a predictor computed from the outcome?"
       )
+    } else if (any(as.logical(fit$residual$at_limit))) {
+      paste(
+        "A parameter of the residual structure runs to the end of its range: a residual variance goes to zero in some rows, or a correlation to 1.",
+        "There are too few rows for this structure."
+      )
     } else {
       "No optimum was found."
     }

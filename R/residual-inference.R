@@ -60,7 +60,8 @@ print_residual <- function(table, sigma) {
 }
 
 correlation_words <- function(row) {
-  number <- function(x) formatC(x, format = "f", digits = 2L)
+  # no -0.00
+  number <- function(x) formatC(round(x, 2L) + 0, format = "f", digits = 2L)
   if (row$structure == "ar1") {
     power <- 1
     where <- paste0("from one ", row$variable, " to the next, AR(1)")

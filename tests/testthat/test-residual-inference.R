@@ -244,3 +244,14 @@ test_that("a fit survives saveRDS() with its structure", {
   back <- readRDS(file)
   expect_equal(summary(back)$residual, summary(fit_both())$residual)
 })
+
+# The late rows are those of one person and lie on a line: a slope and a level reproduce them, and the likelihood has no maximum.
+test_that("a variance that goes to zero is no result, and the warning says why", {
+  d <- data.frame(
+    person = rep(1:6, c(3, 3, 2, 4, 2, 4)), session = c(1, 2, 3, 1, 2, 4, 1, 2, 1, 2, 3, 4, 2, 3, 1, 2, 3, 4), y = cos(1:18) + rep(c(0, 2, 1), 6)
+  )
+  d$phase <- ifelse(d$person == 1, "late", "early")
+  d$y[d$phase == "late"] <- 3 + 0.25 * d$session[d$phase == "late"]
+  expect_warning(fit <- hlm(y ~ session + (1 | person), d, REML = FALSE, residual = hetero(phase)), "end of its range", class = "hlm_warning_convergence")
+  expect_true(fit$core$residual$at_limit)
+})

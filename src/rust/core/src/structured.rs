@@ -19,6 +19,8 @@ use crate::statistics::Statistics;
 
 /// Longest step in a free parameter.
 const RADIUS: f64 = 1.0;
+/// Slope of the criterion at a limit that is none of a minimum.
+const STEEP: f64 = 0.01;
 /// Optima whose criteria differ by less are the same one.
 const SAME: f64 = 1e-8;
 
@@ -145,7 +147,7 @@ impl<'d, 's> Structured<'d, 's> {
         let State { free, prepared, optimum } = &found.state;
         let brief = prepared.with_profile(|profile| Ok(estimates::brief(&prepared.statistics, profile, &optimum.point)))?;
         let on_boundary = brief.on_boundary || self.at_limit(free).contains(&true);
-        Ok((status(found.converged, on_boundary), brief, free.clone()))
+        Ok((status(found.converged && !self.runs_away(&found), on_boundary), brief, free.clone()))
     }
 
     /// What Satterthwaite's method needs, with the uncertainty of φ: parameters are (theta, σ, φ free).
@@ -254,11 +256,18 @@ impl<'d, 's> Structured<'d, 's> {
         free.iter().zip(self.design.residual.reach()).map(|(f, (lowest, highest))| *f <= lowest || *f >= highest).collect()
     }
 
+    /// Whether the criterion still falls at a limit: it has no minimum there, as when a stratum can be reproduced exactly. (Where a correlation
+    /// goes to 0 or 1 the criterion becomes flat instead.)
+    fn runs_away(&self, found: &Search) -> bool {
+        self.at_limit(&found.state.free).iter().zip(&found.gradient).any(|(&limit, gradient)| limit && gradient.abs() > STEEP)
+    }
+
     fn finish(&self, found: Search, iterations: usize, evaluations: usize) -> Result<StructuredFit> {
+        let runs_away = self.runs_away(&found);
         let State { free, prepared, optimum } = found.state;
         let estimates = prepared.with_profile(|profile| estimates::at(&prepared.statistics, profile, &optimum.point))?;
         let at_limit = self.at_limit(&free);
-        let status = status(found.converged, !estimates.boundary.is_empty() || at_limit.contains(&true));
+        let status = status(found.converged && !runs_away, !estimates.boundary.is_empty() || at_limit.contains(&true));
         let decrement = optimum.decrement + found.decrement;
         let natural = self.design.residual.at(&free).natural();
         let fit = Fit { estimates, status, iterations, evaluations, decrement };

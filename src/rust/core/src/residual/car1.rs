@@ -72,7 +72,7 @@ impl Residual for Car1 {
         [0.02, 0.2, 0.45, 0.7, 0.9].map(|correlation| vec![free_of(correlation, self.unit)]).to_vec()
     }
     fn reach(&self) -> Vec<(f64, f64)> {
-        // correlations of neighbours of 1 - 2e-7 and of 1e-8
-        vec![(free_of(1.0 - 2e-7, self.unit), free_of(1e-8, self.unit))]
+        // correlations of neighbours of 1 - 2e-7 and of 1e-10
+        vec![(free_of(1.0 - 2e-7, self.unit), free_of(1e-10, self.unit))]
     }
 }
