@@ -26,7 +26,7 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   )
   for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
   check_terms_differ(design)
-  design$residual <- residual_design(spec, frame, design)
+  if (!is.null(spec$residual)) design$residual <- residual_design(spec, frame, design)
   class(design) <- "hlm_design"
   check_groups(design, length(design$y))
   warn_ids(spec, frame)

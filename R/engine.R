@@ -32,14 +32,13 @@ engine_fit <- function(design, reml, control) {
   result <- engine_call(core_fit(design, reml, control))
   fit <- shape_estimates(result$estimates, design, reml)
   fit <- c(fit, result$how)
-  fit$residual <- shape_residual(result$residual, design)
+  if (!is.null(result$residual)) fit$residual <- shape_residual(result$residual, design)
   fit$message <- status_message(fit, design$y)
   fit
 }
 
 # Parameters of the residual structure, named: the core's own (free) ones and those that mean something.
 shape_residual <- function(residual, design) {
-  if (is.null(residual)) return(NULL)
   names <- unlist(lapply(design$residual$parts, residual_names))
   lapply(residual, stats::setNames, names)
 }

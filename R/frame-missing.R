@@ -58,7 +58,7 @@ keep_rows <- function(frame, spec, keep, lost, kind, means) {
   })
   frame$values <- lapply(frame$values, `[`, keep)
   frame$time <- frame$time[keep]
-  frame$residual <- lapply(frame$residual, take_residual_values, rows = keep)
+  if (!is.null(frame$residual)) frame$residual <- lapply(frame$residual, take_residual_values, rows = keep)
   frame$factors <- lapply(frame$factors, compact_factor, rows = keep)
   frame$parents <- lapply(frame$atoms[spec_levels(spec)], compact_factor, rows = keep)
   for (name in intersect(c("(weights)", "(offset)"), names(frame$raw))) {

@@ -19,7 +19,7 @@ build_frame <- function(spec, data, inputs, na_action, env, means = "analysis") 
   frame$atoms <- evaluate_atoms(spec, frame, env)
   frame <- add_persons(frame, spec)
   frame <- add_values(frame, spec, env)
-  frame <- add_residual_values(frame, spec, env)
+  if (!is.null(spec$residual)) frame <- add_residual_values(frame, spec, env)
   frame <- drop_missing(frame, spec, na_action, means)
   frame$y <- frame$variables[[1L]]
   frame

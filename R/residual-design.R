@@ -39,7 +39,6 @@ take_residual_values <- function(entry, rows) {
 
 # The element `residual` of the design: see design/0001-contract.md.
 residual_design <- function(spec, frame, design) {
-  if (is.null(spec$residual)) return(NULL)
   person <- frame$factors[[frame$id]]
   parts <- lapply(spec$residual$parts, function(part) {
     entry <- frame$residual[[part$name]]

@@ -16,6 +16,7 @@ residual_registry <- function() {
 # The argument as typed -> NULL or list(parts, formula): parts are list(name, expr), the expression of a variable of the data.
 # `residual = ar1`, "ar1", ar1(session), ~ ar1(session), ar1(session) + hetero(phase), or a variable of the caller that holds one of these.
 capture_residual <- function(expr, time, caller) {
+  if (is.null(expr)) return(NULL)
   parse_residual(residual_expression(expr, caller), time)
 }
 
@@ -97,7 +98,9 @@ abort_residual <- function(expr, why, hint = NULL) {
   ))
 }
 
-residual_variables <- function(spec) unique(unlist(lapply(spec$residual$parts, function(part) expr_vars(part$expr))))
+residual_variables <- function(spec) {
+  if (!is.null(spec$residual)) unique(unlist(lapply(spec$residual$parts, function(part) expr_vars(part$expr))))
+}
 
 has_residual_structure <- function(fit) !is.null(fit$design$residual)
 

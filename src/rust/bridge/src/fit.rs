@@ -102,11 +102,14 @@ fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
     guard(|| {
         let (control, threads) = control_of(&control)?;
         let source = DesignSource::new(&design)?;
-        if source.design_to_fit()?.residual.free().is_empty() {
-            let (fit, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.fit(&control)?, shape(p))))?;
+        let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
+        if design.residual.free().is_empty() {
+            let (fit, shape) = run_interruptible(threads, |stop| {
+                let p = Prepared::new(&design, reml, stop)?;
+                Ok((p.fit(&control)?, shape(&p)))
+            })?;
             return Ok(list!(estimates = estimates_list(&fit.estimates, &shape), how = how_list(&fit)).into());
         }
-        let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
         let (found, shape) = run_interruptible(threads, |stop| {
             let structured = Structured::new(&design, reml, stop)?;
             let found = structured.fit(&control)?;
@@ -169,12 +172,11 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
         let source = DesignSource::new(&design)?;
-        let result = if source.design()?.residual.free().is_empty() {
-            prepared(&design, &reml, threads, |p, _| p.satterthwaite(&theta))?
-        } else {
-            let (design, reml) = (source.design()?, flag(&reml, "reml")?);
-            run_interruptible(threads, |stop| Structured::new(&design, reml, stop)?.satterthwaite(&theta))?
-        };
+        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let result = run_interruptible(threads, |stop| match design.residual.free().is_empty() {
+            true => Prepared::new(&design, reml, stop)?.satterthwaite(&theta),
+            false => Structured::new(&design, reml, stop)?.satterthwaite(&theta),
+        })?;
         let jacobian: Vec<Robj> = result.jacobian.iter().map(|j| Robj::from(column_major(j))).collect();
         Ok(list!(
             vcov_varpar = column_major(&result.vcov_varpar),
