@@ -9,22 +9,18 @@ use crate::objective::Order;
 impl NestedObjective<'_> {
     /// Eliminates a node, its subtree first.
     pub(super) fn up(&self, l: usize, node: usize, psi: &[Vec<f64>], order: Order, chunk: usize, work: &mut Work) {
-        if l > 0 {
-            work.sums[l].fill(0.0);
-            if order > Order::Value {
-                work.tangents[l].fill(0.0);
-            }
+        work.sums[l].fill(0.0);
+        if order > Order::Value {
+            work.tangents[l].fill(0.0);
+        }
+        if l == 1 {
+            self.leaves(node, psi, order, chunk, work);
+        } else {
             let children = &self.moments.hierarchy.children[l];
             let range = children[node] as usize..children[node + 1] as usize;
-            if l == 1 {
-                self.leaves(range, psi, order, chunk, work);
-            } else {
-                range.for_each(|child| self.up(l - 1, child, psi, order, chunk, work));
-            }
-            self.branch(l, node, psi, order, chunk, work);
-        } else {
-            self.leaves(node..node + 1, psi, order, chunk, work);
+            range.for_each(|child| self.up(l - 1, child, psi, order, chunk, work));
         }
+        self.branch(l, node, psi, order, chunk, work);
     }
 
     /// Eliminates a node above the finest level; its children are in `work.sums[l]`.
@@ -137,19 +133,16 @@ impl NestedObjective<'_> {
         let qq = small::product(q, f, q, &bs, &small::transpose(q, f, &b));
         accumulate_pairs(q, h, &qq, &mut work.hq[l]);
         accumulate_pairs(q, h, &vv, &mut work.hv[l]);
-        if l == 0 {
-            return;
-        }
         let psi_l = psi[self.moments.hierarchy.blocks[l]].as_slice();
         let n = work.stores[l].n[at * q * q..(at + 1) * q * q].to_vec();
         let t = small::product(q, q, q, psi_l, &n);
         self.mixed_pairs(l, at, adjoint, w, &bs, &v, &n, &t, work);
         let (child_adjoint, child_w) = descend(q, f, psi_l, &b, &t, adjoint, w);
-        let children = &self.moments.hierarchy.children[l];
-        let range = children[node] as usize..children[node + 1] as usize;
         if l == 1 {
-            self.down_leaves(range, &child_adjoint, &child_w, chunk, work);
+            self.down_leaves(node, psi, &child_adjoint, &child_w, chunk, work);
         } else {
+            let children = &self.moments.hierarchy.children[l];
+            let range = children[node] as usize..children[node + 1] as usize;
             range.for_each(|child| self.down(l - 1, child, psi, &child_adjoint, &child_w, chunk, work));
         }
     }

@@ -1,8 +1,16 @@
 //! Block operations shared by the levels.
 
+use crate::linalg::lanes::Lanes;
 use crate::linalg::small;
 
+/// Entries of a packed triangle.
+#[inline(always)]
+pub(super) fn triangle(n: usize) -> usize {
+    n * (n + 1) / 2
+}
+
 /// Place of a symmetric pair in a packed triangle.
+#[inline(always)]
 pub(super) fn pair(i: usize, j: usize) -> usize {
     let (a, b) = if i >= j { (i, j) } else { (j, i) };
     a * (a + 1) / 2 + b
@@ -87,6 +95,12 @@ pub(super) fn descend(q: usize, f: usize, psi: &[f64], b: &[f64], t: &[f64], adj
 pub(super) fn reset(values: &mut Vec<f64>, len: usize) {
     values.clear();
     values.resize(len, 0.0);
+}
+
+/// As [`reset`], for lanes.
+pub(super) fn reset_lanes(values: &mut Vec<Lanes>, len: usize) {
+    values.clear();
+    values.resize(len, Lanes::ZERO);
 }
 
 /// to += from.

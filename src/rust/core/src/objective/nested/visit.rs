@@ -32,18 +32,35 @@ impl NestedObjective<'_> {
         work: &Work,
         visit: &mut Visitor,
     ) {
-        let (q, f) = (self.moments.levels[l].q, self.moments.levels[l].f);
+        let (level, store) = (&self.moments.levels[l], &work.stores[l]);
+        let (q, f) = (level.q, level.f);
         let (base, original) = (self.moments.chunks[chunk][l].start, &self.moments.hierarchy.original[l]);
         let psi_l = psi[self.moments.hierarchy.blocks[l]].as_slice();
         let (mut v, mut mode, mut own) = (vec![0.0; q], vec![0.0; q], Vec::new());
+        let (mut leaf_n, mut leaf_b) = (vec![0.0; q * q], Vec::new());
         let mut child_adjoint = Vec::new();
         for node in nodes {
-            let at = node - base;
-            let b = &work.stores[l].b[at * q * f..(at + 1) * q * f];
-            small::multiply(q, f, 1, b, w, &mut v);
+            // v = Bw = N(Rw), with what the way up has kept or, at the finest level, from the moments
+            if l == 0 {
+                let (a, r) = (&level.a[node * q * q..(node + 1) * q * q], &level.r[node * q * f..(node + 1) * q * f]);
+                // what could fail has failed on the way up
+                small::invert_i_plus(q, a, psi_l, &mut leaf_n);
+                if adjoint.is_some() {
+                    leaf_b = small::product(q, q, f, &leaf_n, r);
+                }
+                small::multiply(q, f, 1, r, w, &mut mode);
+                small::multiply(q, q, 1, &leaf_n, &mode, &mut v);
+            } else {
+                small::multiply(q, f, 1, &store.b[(node - base) * q * f..(node - base + 1) * q * f], w, &mut v);
+            }
             small::multiply(q, q, 1, psi_l, &v, &mut mode);
             if let Some(adjoint) = adjoint {
-                let t = small::product(q, q, q, psi_l, &work.stores[l].n[at * q * q..(at + 1) * q * q]);
+                let at = node - base;
+                let (n, b) = match l {
+                    0 => (leaf_n.as_slice(), leaf_b.as_slice()),
+                    _ => (&store.n[at * q * q..(at + 1) * q * q], &store.b[at * q * f..(at + 1) * q * f]),
+                };
+                let t = small::product(q, q, q, psi_l, n);
                 child_adjoint = descend(q, f, psi_l, b, &t, adjoint, w).0;
                 own.clear();
                 (0..q).for_each(|i| own.extend_from_slice(&child_adjoint[i * (q + f)..i * (q + f) + q]));

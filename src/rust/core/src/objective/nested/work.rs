@@ -1,10 +1,12 @@
 //! What one chunk of the hierarchy keeps between the sweeps.
 
 use super::kernels::reset;
+use super::leaves::{UpSums, KEEP_FROM};
 use super::NestedObjective;
+use crate::linalg::lanes::Lanes;
 use crate::objective::Order;
 
-/// Blocks of every node kept from the sweep up for the sweep down.
+/// Blocks of every node above the finest level, kept from the sweep up for the sweep down.
 #[derive(Debug, Default)]
 pub(super) struct LevelStore {
     pub(super) h: Vec<f64>,
@@ -30,7 +32,11 @@ pub(super) struct Work {
     pub(super) hh: Vec<Vec<f64>>,
     pub(super) hq: Vec<Vec<f64>>,
     pub(super) hv: Vec<Vec<f64>>,
-    pub(super) scratch: Vec<f64>,
+    /// N of the finest level's nodes, where it is kept.
+    pub(super) leaf_n: Vec<Lanes>,
+    pub(super) up_sums: UpSums,
+    pub(super) down_sums: Vec<Lanes>,
+    pub(super) lane_scratch: Vec<Lanes>,
     pub(super) failed: bool,
 }
 
@@ -49,7 +55,11 @@ impl NestedObjective<'_> {
         work.stores.resize_with(levels, LevelStore::default);
         work.sums.resize(levels + 1, Vec::new());
         work.tangents.resize(levels + 1, Vec::new());
-        for l in 0..levels {
+        let q = self.moments.levels[0].q;
+        let kept = if q >= KEEP_FROM && order > Order::Value { self.chunk_groups(chunk) * q * q } else { 0 };
+        work.leaf_n.resize(kept, Lanes::ZERO);
+        work.up_sums.failed = false;
+        for l in 1..levels {
             let level = &self.moments.levels[l];
             let (q, f, below) = (level.q, level.f, self.first[l]);
             let nodes = if order > Order::Value { self.moments.chunks[chunk][l].len() } else { 1 };
@@ -58,10 +68,8 @@ impl NestedObjective<'_> {
             store.n.resize(nodes * q * q, 0.0);
             store.b.resize(nodes * q * f, 0.0);
             store.k.resize(nodes * below * q * f, 0.0);
-            if l > 0 {
-                work.sums[l].resize((q + f) * (q + f), 0.0);
-                work.tangents[l].resize(below * (q + f) * (q + f), 0.0);
-            }
+            work.sums[l].resize((q + f) * (q + f), 0.0);
+            work.tangents[l].resize(below * (q + f) * (q + f), 0.0);
         }
         let dim = self.p + 1;
         reset(&mut work.sums[levels], dim * dim);
