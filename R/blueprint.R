@@ -25,7 +25,7 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
     xlevels = coding$xlevels,
     contrasts = coding$contrasts,
     types = vapply(variables, variable_type, ""),
-    clocks = Filter(Negate(is.null), lapply(variables, clock_of)),
+    clocks = clocks_of(variables),
     constants = c(frame$constants, local_functions(spec, env)),
     products = NULL,
     values = frame$value_calls
@@ -33,7 +33,16 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
 }
 
 variable_type <- function(x) {
+  if (is.double(x) && !is.object(x)) return("numeric")
   if (is.factor(x)) "factor" else if (is.character(x)) "character" else if (is.logical(x)) "logical" else "numeric"
+}
+
+clocks_of <- function(variables) {
+  clocks <- list()
+  for (label in names(variables)) {
+    if (is.object(variables[[label]])) clocks[[label]] <- clock_of(variables[[label]])
+  }
+  clocks
 }
 
 # What the number of a date, a time or a duration counts (days, seconds or the units); NULL for any other variable.

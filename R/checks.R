@@ -116,6 +116,9 @@ warn_blank_labels <- function(levels, frame) {
     # labels of numbers are not made before they are needed
     if (is.character(frame$raw[[name]]) || is.factor(frame$raw[[name]])) levels[[name]] <- frame$atoms[[name]]$levels
   }
+  if (length(levels) == 0L) {
+    return(invisible())
+  }
   blank <- names(levels)[vapply(levels, has_blank, NA)]
   if (length(blank) == 0L) {
     return(invisible())
@@ -183,6 +186,9 @@ check_outcome_varies <- function(y, design) {
 
 # The same effect of the same group twice: its variance could be split between the two in any way.
 check_terms_differ <- function(design) {
+  if (length(design$terms) == 1L && !anyDuplicated(design$terms[[1L]]$columns)) {
+    return(invisible())
+  }
   effects <- unlist(lapply(design$terms, function(term) paste(term$group, term$columns)))
   again <- unique(effects[duplicated(effects)])
   if (length(again) == 0L) {

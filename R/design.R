@@ -26,8 +26,8 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   )
   for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
   check_terms_differ(design)
-  class(design) <- "hlm_design"
   check_groups(design, length(design$y))
+  class(design) <- "hlm_design"
   warn_ids(spec, frame)
   warn_blank_labels(coding$xlevels, frame)
   list(

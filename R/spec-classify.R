@@ -20,7 +20,7 @@ classify_coefs <- function(spec, frame, coding, x) {
     kind <- if (length(members) == 1L) kinds[[members]] else term_kind(kinds[members], groups)
     type[[j + 1L]] <- kind$type
     level[[j + 1L]] <- kind$level
-    variables[[j + 1L]] <- paste(tt$labels[members], collapse = ", ")
+    variables[[j + 1L]] <- if (length(members) == 1L) tt$labels[[members]] else paste(tt$labels[members], collapse = ", ")
   }
   place <- x$assign + 1L
   out <- list(
@@ -51,6 +51,9 @@ variable_kind <- function(i, spec, frame, variables, groups) {
   derived <- list()
   for (column in spec$columns) {
     if (any(column$name == vars)) derived <- c(derived, list(column))
+  }
+  if (length(derived) == 1L && derived[[1L]]$kind == "within") {
+    return(list(type = "within", level = "1"))
   }
   if (length(derived) > 0L) {
     return(derived_kind(derived, spec, frame))

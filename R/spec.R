@@ -40,6 +40,14 @@ formula_in <- function(formula, env) {
 }
 
 parse_terms <- function(expr, env) {
+  if (identical(expr, intercept_formula)) {
+    attr(intercept_only$object, ".Environment") <- env
+    return(intercept_only)
+  }
+  read_terms(expr, env)
+}
+
+read_terms <- function(expr, env) {
   class(expr) <- "formula"
   attr(expr, ".Environment") <- env
   tt <- stats::terms(expr)
@@ -58,6 +66,10 @@ parse_terms <- function(expr, env) {
     offset = attr(tt, "offset")
   )
 }
+
+# The commonest random part, `(1 | patient)`, is read once.
+intercept_formula <- call("~", 1)
+intercept_only <- read_terms(intercept_formula, globalenv())
 
 # A column that within(x) makes may not have the name of a column that the formula uses as it is.
 check_derived_names <- function(parts, requests) {

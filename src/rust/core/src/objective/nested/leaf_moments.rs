@@ -48,7 +48,9 @@ impl LeafMoments {
         self.r.resize(first_r + q * f, Lanes::ZERO);
         for (lane, node) in nodes.enumerate() {
             for i in 0..q {
-                (0..=i).for_each(|j| self.a[first_a + pair(i, j)].0[lane] = a[(node * q + i) * q + j]);
+                for j in 0..i + 1 {
+                    self.a[first_a + pair(i, j)].0[lane] = a[(node * q + i) * q + j];
+                }
             }
             let values = &r[node * q * f..(node + 1) * q * f];
             self.r[first_r..].iter_mut().zip(values).for_each(|(out, &value)| out.0[lane] = value);

@@ -106,6 +106,28 @@ impl NestedObjective<'_> {
         hh[0].iter_mut().zip(&up.hh).for_each(|(sum, part)| *sum += part.sum());
     }
 
+    /// Conditional modes of a parent's nodes, handed to `visit` with the position of the node.
+    pub(super) fn leaf_modes(&self, parent: usize, psi: &[Vec<f64>], w: &[f64], chunk: usize, visit: &mut dyn FnMut(usize, &[f64])) {
+        let q = self.moments.levels[0].q;
+        let groups = self.leaf_groups(parent, psi, chunk, &mut []);
+        let mut out = vec![Lanes::ZERO; groups.r.len() / groups.f];
+        with_columns!(q, modes, groups, w, &mut out);
+        let mut mode = vec![0.0; q];
+        for (k, node) in self.leaf_nodes(parent).enumerate() {
+            let values = &out[k / LANES * q..(k / LANES + 1) * q];
+            mode.iter_mut().zip(values).for_each(|(m, v)| *m = v.0[k % LANES]);
+            visit(node, &mode);
+        }
+    }
+
+    /// Positions of a parent's nodes.
+    fn leaf_nodes(&self, parent: usize) -> std::ops::Range<usize> {
+        match self.moments.hierarchy.children.get(1) {
+            Some(children) => children[parent] as usize..children[parent + 1] as usize,
+            None => self.moments.chunks[parent][0].clone(),
+        }
+    }
+
     /// Second derivatives of a parent's nodes, from the adjoint and w of the parent.
     pub(super) fn down_leaves(&self, parent: usize, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64], chunk: usize, work: &mut Work) {
         let (q, f) = (self.moments.levels[0].q, self.moments.levels[0].f);
@@ -118,6 +140,32 @@ impl NestedObjective<'_> {
         let (quadratic, residual) = down_sums.split_at(size);
         hq[0].iter_mut().zip(quadratic).for_each(|(sum, part)| *sum += part.sum());
         hv[0].iter_mut().zip(residual).for_each(|(sum, part)| *sum += part.sum());
+    }
+}
+
+/// Conditional modes Ψv, v = N(Rw), of every node.
+#[inline(always)]
+fn modes(q: usize, groups: Groups, w: &[f64], out: &mut [Lanes]) {
+    let Groups { f, psi, a, r, .. } = groups;
+    let mut blocks = vec![Lanes::ZERO; q * q + 2 * q];
+    let (n, rest) = blocks.split_at_mut(q * q);
+    let (rw, v) = rest.split_at_mut(q);
+    for ((a, r), out) in a.chunks_exact(triangle(q)).zip(r.chunks_exact(q * f)).zip(out.chunks_exact_mut(q)) {
+        // what could fail has failed on the way up
+        inverse(q, a, psi, n, &mut 0.0, &mut false);
+        for i in 0..q {
+            rw[i] = Lanes::ZERO;
+            for (&x, &w) in r[i * f..(i + 1) * f].iter().zip(w) {
+                rw[i] += x * Lanes::splat(w);
+            }
+        }
+        multiply(q, 1, n, rw, v);
+        for i in 0..q {
+            out[i] = Lanes::ZERO;
+            for k in 0..q {
+                out[i] += Lanes::splat(psi[i * q + k]) * v[k];
+            }
+        }
     }
 }
 
@@ -220,7 +268,7 @@ fn curve(q: usize, groups: Groups, adjoint: &[f64], w: &[f64], sums: &mut [Lanes
             }
         }
         for i in 0..q {
-            (0..=i).for_each(|j| pairs[pair(i, j)] = v[i] * v[j]);
+            (0..i + 1).for_each(|j| pairs[pair(i, j)] = v[i] * v[j]);
         }
         accumulate(s, h, pairs, residual);
         if flat {
@@ -234,7 +282,7 @@ fn curve(q: usize, groups: Groups, adjoint: &[f64], w: &[f64], sums: &mut [Lanes
             }
         }
         for i in 0..q {
-            for j in 0..=i {
+            for j in 0..i + 1 {
                 let mut value = Lanes::ZERO;
                 for (&x, &y) in bs[i * f..(i + 1) * f].iter().zip(&b[j * f..(j + 1) * f]) {
                     value += x * y;
@@ -272,7 +320,7 @@ fn multiply(q: usize, f: usize, n: &[Lanes], r: &[Lanes], b: &mut [Lanes]) {
 #[inline(always)]
 fn symmetric_product(q: usize, n: &[Lanes], a: &[Lanes], h: &mut [Lanes]) {
     for i in 0..q {
-        for j in 0..=i {
+        for j in 0..i + 1 {
             let (mut lower, mut upper) = (Lanes::ZERO, Lanes::ZERO);
             for k in 0..q {
                 lower += n[i * q + k] * a[pair(k, j)];
