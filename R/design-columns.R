@@ -135,6 +135,10 @@ factor_coding <- function(terms, variables) {
 }
 
 term_product <- function(terms, members, coding, variables, contrasts) {
+  if (length(members) == 1L) {
+    label <- terms$labels[[members]]
+    return(variable_columns(variables[[label]], label, coding[[members]], contrasts[[label]]))
+  }
   made <- NULL
   for (i in members) {
     label <- terms$labels[[i]]
@@ -156,6 +160,9 @@ cross_columns <- function(a, b) {
 }
 
 variable_columns <- function(x, label, coding, contrasts) {
+  if (is.double(x) && is.null(attributes(x))) {
+    return(list(columns = list(x), names = label, keys = label))
+  }
   if (is.factor(x)) {
     return(factor_columns(x, label, coding, contrasts))
   }

@@ -52,7 +52,7 @@ add_derived_variables <- function(spec, frame, columns, env) {
     return(variables)
   }
   all <- NULL
-  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+  for (terms in spec_terms(spec)) {
     for (i in seq_along(terms$variables)) {
       label <- terms$labels[[i]]
       if (!is.null(variables[[label]])) next

@@ -55,7 +55,7 @@ split_bars <- function(expr) {
     }
     return(parts)
   }
-  if (is_bar(head)) {
+  if (head == "|" || head == "||") {
     abort_hlm("formula", c(
       "Random-effects terms need parentheses.",
       i = "Write {.code ({expr_text(expr)})}, or rather {.code predictors + (1 | patient)}."

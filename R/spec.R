@@ -77,9 +77,11 @@ check_derived_names <- function(parts, requests) {
     return(invisible())
   }
   raw <- c(expr_vars(parts$response), expr_vars(parts$fixed))
-  for (bar in parts$bars) raw <- c(raw, expr_vars(bar$lhs))
+  for (bar in parts$bars) {
+    if (is.language(bar$lhs)) raw <- c(raw, expr_vars(bar$lhs))
+  }
   derived <- derived_names(requests)
-  both <- derived[match(derived, raw, 0L) > 0L]
+  both <- derived[derived %in% raw]
   if (length(both) > 0L) {
     abort_hlm("formula", c(
       "The formula uses {.var {both}} as a column of the data and also makes a column of that name.",
