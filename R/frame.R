@@ -77,7 +77,7 @@ model_variables <- function(spec) {
 
 variable_names <- function(expressions) {
   if (all(vapply(expressions, is.symbol, NA))) {
-    return(as.character(expressions))
+    return(vapply(expressions, as.character, ""))
   }
   names <- character()
   for (expr in expressions) names <- c(names, expr_vars(expr))

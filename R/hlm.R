@@ -87,7 +87,7 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
   check_flag(REML, "REML")
   check_formula(formula)
   check_data(data)
-  control <- resolve_control(control, start)
+  control <- if (missing(control) && is.null(start)) default_control else resolve_control(control, start)
   env <- environment(formula)
   if (is.null(env)) env <- caller
   # without its class: `$` looks for methods each time it meets one
@@ -97,9 +97,9 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
     time = capture_time(substitute(time), names(data), caller)
   ))
   inputs <- list(
-    subset = eval_input(substitute(subset), "subset", data, env, caller),
-    weights = eval_input(substitute(weights), "weights", data, env, caller),
-    offset = eval_input(substitute(offset), "offset", data, env, caller)
+    subset = if (!missing(subset)) eval_input(substitute(subset), "subset", data, env, caller),
+    weights = if (!missing(weights)) eval_input(substitute(weights), "weights", data, env, caller),
+    offset = if (!missing(offset)) eval_input(substitute(offset), "offset", data, env, caller)
   )
   frame <- build_frame(spec, data, inputs, na.action, env, control$means)
   built <- build_design(spec, frame, contrasts, control, env)

@@ -85,7 +85,7 @@ sigma_covariance <- function(fit, information = "observed") {
 positive_root <- function(matrix) {
   matrix <- (matrix + t(matrix)) / 2
   root <- tryCatch(chol(matrix), error = function(cnd) NULL)
-  if (!is.null(root) && any(diag(root)^2 <= 1e-12 * diag(matrix))) NULL else root
+  if (!is.null(root) && any(diag(root)^2 <= 1e-10 * diag(matrix))) NULL else root
 }
 
 varcomp_table <- function(fit, pieces, scale, level) {

@@ -6,6 +6,7 @@ use crate::interrupt::run_interruptible;
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::sync::atomic::AtomicBool;
+use wbhlm_core::design::Design;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Estimates;
 use wbhlm_core::fit::{Fit, Prepared, Status};
@@ -22,8 +23,23 @@ pub fn prepared<T: Send>(
     let source = DesignSource::new(design)?;
     let design = source.design()?;
     let reml = flag(reml, "reml")?;
-    run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
+    let work = |stop: &AtomicBool| task(&Prepared::new(&design, reml, stop)?, stop);
+    if is_quick(&design) {
+        return work(&AtomicBool::new(false));
+    }
+    run_interruptible(threads, work)
 }
+
+/// Done in some milliseconds at most, whatever is asked: waking a worker would cost a small fit a quarter of its time, and there is nothing to
+/// interrupt. (With so few rows the core never asks for threads.)
+fn is_quick(design: &Design) -> bool {
+    let levels = design.groups.iter().map(|g| g.n_levels);
+    let (all, largest) = (levels.clone().sum::<usize>(), levels.max().unwrap_or(0));
+    design.n() <= QUICK_ROWS && all - largest <= QUICK_LEVELS
+}
+
+const QUICK_ROWS: usize = 5_000;
+const QUICK_LEVELS: usize = 100;
 
 /// Settings of the optimiser and the number of threads.
 pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
