@@ -85,14 +85,16 @@ abort_clock <- function(value, now, clock, label) {
   ))
 }
 
+formula_functions <- c("within", "between", "wb", "cx", "lagged", "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
+
 # Functions of the formula that cannot be found from the environment kept with the fit (written inside another function,
 # say): kept by value, since prediction needs them.
 local_functions <- function(spec, env) {
   home <- environment(spec$formula)
   names <- all.names(spec$formula, unique = TRUE)
-  known <- c(all.vars(spec$formula), request_heads, "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
+  names <- names[match(names, formula_functions, 0L) == 0L]
   found <- list()
-  for (name in names[match(names, known, 0L) == 0L]) {
+  for (name in names[match(names, all.vars(spec$formula), 0L) == 0L]) {
     if (is.null(get0(name, envir = home, mode = "function"))) {
       found[[name]] <- get0(name, envir = env, mode = "function")
     }

@@ -53,7 +53,7 @@ plain_column <- function(x) {
 }
 
 check_outcome <- function(y, label) {
-  if (is.numeric(y) && !is.factor(y) && NCOL(y) == 1L) {
+  if (is.double(y) && is.null(attributes(y)) || is.numeric(y) && !is.factor(y) && NCOL(y) == 1L) {
     return(invisible())
   }
   kind <- if (is.factor(y)) {

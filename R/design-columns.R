@@ -103,9 +103,8 @@ term_columns <- function(terms, variables, contrasts, recentre = NULL) {
   }
   coding <- factor_coding(terms, variables)
   for (j in seq_along(terms$term_labels)) {
-    used <- coding[, j]
-    members <- which(used > 0L, useNames = FALSE)
-    made <- term_product(terms, members, used, variables, contrasts)
+    members <- terms$members[[j]]
+    made <- term_product(terms, members, coding[, j], variables, contrasts)
     if (!is.null(recentre)) made$columns <- recentre(terms$labels[members], made, terms$term_labels[[j]])
     out$columns <- c(out$columns, made$columns)
     out$names <- c(out$names, made$names)

@@ -175,7 +175,7 @@ pool_columns <- function(x, z) {
     keys <- c(keys, bar$made$keys)
     columns <- c(columns, bar$made$columns)
   }
-  first <- which(!duplicated(keys) & keys != "1")
+  first <- which(match(keys, keys) == seq_along(keys) & keys != "1")
   pool <- keys[first]
   list(
     columns = columns[first],

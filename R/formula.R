@@ -129,15 +129,15 @@ find_calls <- function(expr, heads, stop_at = character()) {
     return(list())
   }
   head <- call_head(expr)
-  if (head %in% heads) {
+  if (match(head, heads, 0L) > 0L) {
     return(list(expr))
   }
-  if (head %in% stop_at) {
+  if (match(head, stop_at, 0L) > 0L) {
     return(list())
   }
   found <- list()
-  for (part in as.list(expr)[-1L]) {
-    if (is.call(part)) found <- c(found, find_calls(part, heads, stop_at))
+  for (i in seq_along(expr)[-1L]) {
+    if (is.call(expr[[i]])) found <- c(found, find_calls(expr[[i]], heads, stop_at))
   }
   found
 }

@@ -108,10 +108,8 @@ find_missing <- function(frame, spec) {
     if (any_zero(codes)) note(label, NULL, codes == 0L)
   }
   if (!is.null(frame$time)) note(spec$time, frame$time)
-  for (name in c("weights", "offset")) {
-    x <- frame$raw[[paste0("(", name, ")")]]
-    if (!is.null(x)) note(name, x)
-  }
+  if (!is.null(frame$raw[["(weights)"]])) note("weights", frame$raw[["(weights)"]])
+  if (!is.null(frame$raw[["(offset)"]])) note("offset", frame$raw[["(offset)"]])
   out
 }
 

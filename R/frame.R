@@ -30,8 +30,12 @@ collect_columns <- function(spec, data, env) {
   from_data <- match(needed, names(data), 0L) > 0L
   raw <- list()
   for (name in needed[from_data]) {
-    raw[[name]] <- plain_column(.subset2(data, name))
-    check_column_type(raw[[name]], name)
+    x <- .subset2(data, name)
+    if (is.object(x) || !(is.double(x) || is.integer(x))) {
+      x <- plain_column(x)
+      check_column_type(x, name)
+    }
+    raw[[name]] <- x
   }
   n <- if (is.null(data)) NULL else .row_names_info(data, 2L)
   constants <- list()

@@ -3,7 +3,7 @@
 
 parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
   # `id` is not a predictor: `.` must not pick it up
-  parts <- split_formula(formula, if (is.null(data_names)) NULL else setdiff(data_names, expr_vars(id)))
+  parts <- split_formula(formula, if (is.null(id)) data_names else setdiff(data_names, expr_vars(id)))
   env <- environment(formula)
   requests <- collect_requests(parts, env)
   check_derived_names(parts, requests)
@@ -60,11 +60,22 @@ read_terms <- function(expr, env) {
     variables = variables,
     labels = labels,
     factors = factors,
+    members = member_places(factors),
     term_labels = attr(tt, "term.labels"),
     intercept = attr(tt, "intercept"),
     response = attr(tt, "response"),
     offset = attr(tt, "offset")
   )
+}
+
+# Per term the places of its variables.
+member_places <- function(factors) {
+  if (!is.matrix(factors)) {
+    return(list())
+  }
+  used <- factors > 0L
+  dimnames(used) <- NULL
+  lapply(seq_len(ncol(used)), function(j) which(used[, j]))
 }
 
 # The commonest random part, `(1 | patient)`, is read once.

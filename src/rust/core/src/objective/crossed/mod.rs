@@ -39,8 +39,11 @@ pub struct CrossedObjective<'m> {
     p: usize,
     pattern: std::result::Result<Option<Arc<Pattern>>, CoreError>,
     /// Where the modes were evaluated last, and the modes: they cost a factorisation.
-    last: Mutex<Option<(Vec<Vec<f64>>, Vec<Vec<f64>>)>>,
+    last: Mutex<Option<Modes>>,
 }
+
+/// Ψ and the conditional modes there, per block.
+type Modes = (Vec<Vec<f64>>, Vec<Vec<f64>>);
 
 /// State of one evaluation.
 struct Sweep {

@@ -107,7 +107,14 @@ impl NestedObjective<'_> {
     }
 
     /// Conditional modes of a parent's nodes, handed to `visit` with the position of the node.
-    pub(super) fn leaf_modes(&self, parent: usize, psi: &[Vec<f64>], w: &[f64], chunk: usize, visit: &mut dyn FnMut(usize, &[f64])) {
+    pub(super) fn leaf_modes(
+        &self,
+        parent: usize,
+        psi: &[Vec<f64>],
+        w: &[f64],
+        chunk: usize,
+        visit: &mut dyn FnMut(usize, &[f64]),
+    ) {
         let q = self.moments.levels[0].q;
         let groups = self.leaf_groups(parent, psi, chunk, &mut []);
         let mut out = vec![Lanes::ZERO; groups.r.len() / groups.f];
