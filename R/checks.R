@@ -89,9 +89,12 @@ check_column_type <- function(x, label) {
 }
 
 # sum() meets every value once and allocates nothing: only if it is not finite is the column looked at closely. (Sums of
-# integers may overflow; they have no Inf anyway.)
+# integers may overflow; they have no Inf anyway.) It is slow, in long double, for long columns.
 is_clean <- function(x) {
-  if (is.double(x) && !is.object(x)) is.finite(sum(x)) else !anyNA(x)
+  if (!is.double(x) || is.object(x)) {
+    return(!anyNA(x))
+  }
+  if (length(x) > 5000L) engine_all_finite(x) else is.finite(sum(x))
 }
 
 # Inf and NaN come from a calculation gone wrong, so they are not treated as missing values.
