@@ -1,7 +1,5 @@
 //! Kernels on small row-major matrices (q is the number of random effects per level: 1 to a handful).
 
-use super::lanes::{Lanes, LANES};
-
 /// N = (I + AΨ)^{-1} for symmetric positive semidefinite A and Ψ; returns log|I + AΨ|.
 ///
 /// I + AΨ has eigenvalues ≥ 1, so it is invertible even where A or Ψ is singular: the boundary needs no special case.
@@ -108,17 +106,6 @@ pub fn product(m: usize, k: usize, n: usize, left: &[f64], right: &[f64]) -> Vec
 #[inline(always)]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// Dot product in four partial sums: the next term need not wait for the last.
-#[inline(always)]
-pub fn dot_by_lanes(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = Lanes::ZERO;
-    let (whole, rest) = (a.chunks_exact(LANES).zip(b.chunks_exact(LANES)), a.len() / LANES * LANES);
-    for (x, y) in whole {
-        lanes += Lanes([x[0], x[1], x[2], x[3]]) * Lanes([y[0], y[1], y[2], y[3]]);
-    }
-    lanes.sum() + dot(&a[rest..], &b[rest..])
 }
 
 /// tr(AB) for an m × n and an n × m matrix.

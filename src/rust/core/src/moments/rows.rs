@@ -68,7 +68,7 @@ impl<'a> RowReader<'a> {
         let column = |i: usize| &self.block[i * length + first..i * length + first + rows];
         for i in 0..width {
             for j in i..width {
-                gram[i * width + j] += small::dot_by_lanes(column(i), column(j));
+                gram[i * width + j] += small::dot(column(i), column(j));
             }
         }
         small::mirror(width, gram);
