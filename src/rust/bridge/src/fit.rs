@@ -6,7 +6,6 @@ use crate::interrupt::run_interruptible;
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::sync::atomic::AtomicBool;
-use wbhlm_core::design::Design;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Estimates;
 use wbhlm_core::fit::{Fit, Prepared, Status};
@@ -23,21 +22,28 @@ pub fn prepared<T: Send>(
     let source = DesignSource::new(design)?;
     let design = source.design()?;
     let reml = flag(reml, "reml")?;
-    let work = |stop: &AtomicBool| task(&Prepared::new(&design, reml, stop)?, stop);
-    if is_quick(&design) {
-        return work(&AtomicBool::new(false));
-    }
-    run_interruptible(threads, work)
+    run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
 
-/// Done in some milliseconds at most, whatever is asked: waking a worker would cost a small fit a quarter of its time, and there is nothing to
-/// interrupt. (With so few rows the core never asks for threads.)
-fn is_quick(design: &Design) -> bool {
-    let levels = design.groups.iter().map(|g| g.n_levels);
+/// The same for a single fit or evaluation: a small one is done on this thread. It ends within milliseconds, so that there is nothing to interrupt,
+/// while waking a worker would cost it a quarter of its time. (With so few rows the core never asks for threads.)
+fn prepared_for_one<T: Send>(
+    design: &Robj,
+    reml: &Robj,
+    threads: usize,
+    task: impl FnOnce(&Prepared) -> Result<T, CoreError> + Send,
+) -> Result<T, CoreError> {
+    let source = DesignSource::new(design)?;
+    let view = source.design()?;
+    let levels = view.groups.iter().map(|g| g.n_levels);
     let (all, largest) = (levels.clone().sum::<usize>(), levels.max().unwrap_or(0));
-    design.n() <= QUICK_ROWS && all - largest <= QUICK_LEVELS
+    if view.n() > QUICK_ROWS || all - largest > QUICK_LEVELS {
+        return prepared(design, reml, threads, |p, _| task(p));
+    }
+    task(&Prepared::new(&view, flag(reml, "reml")?, &AtomicBool::new(false))?)
 }
 
+/// Rows, and levels of all factors but the largest, of a design that is small.
 const QUICK_ROWS: usize = 5_000;
 const QUICK_LEVELS: usize = 100;
 
@@ -106,7 +112,7 @@ fn shape(p: &Prepared) -> Shape {
 fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
     guard(|| {
         let (control, threads) = control_of(&control)?;
-        let (fit, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.fit(&control)?, shape(p))))?;
+        let (fit, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.fit(&control)?, shape(p))))?;
         let estimates = estimates_list(&fit.estimates, &shape);
         let how = list!(
             status = status_name(&fit),
@@ -124,7 +130,7 @@ fn core_at(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (estimates, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.at(&theta)?, shape(p))))?;
+        let (estimates, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
         Ok(estimates_list(&estimates, &shape).into())
     })
 }
@@ -141,7 +147,7 @@ fn core_evaluate(design: Robj, reml: Robj, theta: Robj, order: Robj, threads: Ro
             Some(2) => Order::Exact,
             _ => return Err(CoreError::Design { what: "order must be 0, 1 or 2".to_string() }),
         };
-        let (criterion, gradient, hessian) = prepared(&design, &reml, threads, |p, _| p.evaluate(&theta, order))?;
+        let (criterion, gradient, hessian) = prepared_for_one(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
         Ok(list!(criterion = criterion, gradient = gradient, hessian = column_major(&hessian)).into())
     })
 }
