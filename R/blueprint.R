@@ -25,7 +25,7 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
     xlevels = coding$xlevels,
     contrasts = coding$contrasts,
     types = vapply(variables, variable_type, ""),
-    clocks = Filter(Negate(is.null), lapply(variables, clock_of)),
+    clocks = clocks_of(variables),
     constants = c(frame$constants, local_functions(spec, env)),
     products = NULL,
     values = frame$value_calls
@@ -33,7 +33,16 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
 }
 
 variable_type <- function(x) {
+  if (is.double(x) && !is.object(x)) return("numeric")
   if (is.factor(x)) "factor" else if (is.character(x)) "character" else if (is.logical(x)) "logical" else "numeric"
+}
+
+clocks_of <- function(variables) {
+  clocks <- list()
+  for (label in names(variables)) {
+    if (is.object(variables[[label]])) clocks[[label]] <- clock_of(variables[[label]])
+  }
+  clocks
 }
 
 # What the number of a date, a time or a duration counts (days, seconds or the units); NULL for any other variable.
@@ -76,14 +85,16 @@ abort_clock <- function(value, now, clock, label) {
   ))
 }
 
+formula_functions <- c("within", "between", "wb", "cx", "lagged", "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
+
 # Functions of the formula that cannot be found from the environment kept with the fit (written inside another function,
 # say): kept by value, since prediction needs them.
 local_functions <- function(spec, env) {
   home <- environment(spec$formula)
   names <- all.names(spec$formula, unique = TRUE)
-  known <- c(all.vars(spec$formula), request_heads, "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
+  names <- names[match(names, formula_functions, 0L) == 0L]
   found <- list()
-  for (name in names[match(names, known, 0L) == 0L]) {
+  for (name in names[match(names, all.vars(spec$formula), 0L) == 0L]) {
     if (is.null(get0(name, envir = home, mode = "function"))) {
       found[[name]] <- get0(name, envir = env, mode = "function")
     }

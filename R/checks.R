@@ -53,7 +53,7 @@ plain_column <- function(x) {
 }
 
 check_outcome <- function(y, label) {
-  if (is.numeric(y) && !is.factor(y) && NCOL(y) == 1L) {
+  if (is.double(y) && is.null(attributes(y)) || is.numeric(y) && !is.factor(y) && NCOL(y) == 1L) {
     return(invisible())
   }
   kind <- if (is.factor(y)) {
@@ -89,9 +89,12 @@ check_column_type <- function(x, label) {
 }
 
 # sum() meets every value once and allocates nothing: only if it is not finite is the column looked at closely. (Sums of
-# integers may overflow; they have no Inf anyway.)
+# integers may overflow; they have no Inf anyway.) It is slow, in long double, for long columns.
 is_clean <- function(x) {
-  if (is.double(x) && !is.object(x)) is.finite(sum(x)) else !anyNA(x)
+  if (!is.double(x) || is.object(x)) {
+    return(!anyNA(x))
+  }
+  if (length(x) > 5000L) engine_all_finite(x) else is.finite(sum(x))
 }
 
 # Inf and NaN come from a calculation gone wrong, so they are not treated as missing values.
@@ -115,6 +118,9 @@ warn_blank_labels <- function(levels, frame) {
   for (name in names(frame$atoms)) {
     # labels of numbers are not made before they are needed
     if (is.character(frame$raw[[name]]) || is.factor(frame$raw[[name]])) levels[[name]] <- frame$atoms[[name]]$levels
+  }
+  if (length(levels) == 0L) {
+    return(invisible())
   }
   blank <- names(levels)[vapply(levels, has_blank, NA)]
   if (length(blank) == 0L) {
@@ -183,6 +189,9 @@ check_outcome_varies <- function(y, design) {
 
 # The same effect of the same group twice: its variance could be split between the two in any way.
 check_terms_differ <- function(design) {
+  if (length(design$terms) == 1L && !anyDuplicated(design$terms[[1L]]$columns)) {
+    return(invisible())
+  }
   effects <- unlist(lapply(design$terms, function(term) paste(term$group, term$columns)))
   again <- unique(effects[duplicated(effects)])
   if (length(again) == 0L) {

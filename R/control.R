@@ -68,3 +68,6 @@ resolve_control <- function(control, start) {
   }
   control
 }
+
+# What hlm() uses when nothing is given.
+default_control <- hlm_control()

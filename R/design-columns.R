@@ -103,9 +103,8 @@ term_columns <- function(terms, variables, contrasts, recentre = NULL) {
   }
   coding <- factor_coding(terms, variables)
   for (j in seq_along(terms$term_labels)) {
-    used <- coding[, j]
-    members <- which(used > 0L, useNames = FALSE)
-    made <- term_product(terms, members, used, variables, contrasts)
+    members <- terms$members[[j]]
+    made <- term_product(terms, members, coding[, j], variables, contrasts)
     if (!is.null(recentre)) made$columns <- recentre(terms$labels[members], made, terms$term_labels[[j]])
     out$columns <- c(out$columns, made$columns)
     out$names <- c(out$names, made$names)
@@ -135,6 +134,10 @@ factor_coding <- function(terms, variables) {
 }
 
 term_product <- function(terms, members, coding, variables, contrasts) {
+  if (length(members) == 1L) {
+    label <- terms$labels[[members]]
+    return(variable_columns(variables[[label]], label, coding[[members]], contrasts[[label]]))
+  }
   made <- NULL
   for (i in members) {
     label <- terms$labels[[i]]
@@ -156,6 +159,9 @@ cross_columns <- function(a, b) {
 }
 
 variable_columns <- function(x, label, coding, contrasts) {
+  if (is.double(x) && is.null(attributes(x))) {
+    return(list(columns = list(x), names = label, keys = label))
+  }
   if (is.factor(x)) {
     return(factor_columns(x, label, coding, contrasts))
   }

@@ -27,8 +27,8 @@ build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(),
   for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
   check_terms_differ(design)
   if (!is.null(spec$residual)) design$residual <- residual_design(spec, frame, design)
-  class(design) <- "hlm_design"
   check_groups(design, length(design$y))
+  class(design) <- "hlm_design"
   warn_ids(spec, frame)
   warn_blank_labels(coding$xlevels, frame)
   list(
@@ -53,7 +53,7 @@ add_derived_variables <- function(spec, frame, columns, env) {
     return(variables)
   }
   all <- NULL
-  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+  for (terms in spec_terms(spec)) {
     for (i in seq_along(terms$variables)) {
       label <- terms$labels[[i]]
       if (!is.null(variables[[label]])) next
@@ -176,7 +176,7 @@ pool_columns <- function(x, z) {
     keys <- c(keys, bar$made$keys)
     columns <- c(columns, bar$made$columns)
   }
-  first <- which(!duplicated(keys) & keys != "1")
+  first <- which(match(keys, keys) == seq_along(keys) & keys != "1")
   pool <- keys[first]
   list(
     columns = columns[first],

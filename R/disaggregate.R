@@ -30,6 +30,9 @@ disaggregate_frame <- function(spec, frame, control) {
 
 source_labels <- function(sources) {
   labels <- vapply(sources, `[[`, "", "label")
+  if (length(labels) < 2L) {
+    return(labels)
+  }
   if (!anyDuplicated(labels)) {
     return(labels)
   }

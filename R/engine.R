@@ -242,6 +242,10 @@ engine_group_sums <- function(x, codes, n_groups) {
   engine_call(group_sums(x, codes, n_groups))
 }
 
+engine_all_finite <- function(x) {
+  engine_call(all_finite(x))
+}
+
 # Replicates of a fit ("bootstrap") and fits without each block of groups in turn ("jackknife"). `options`: type, nsim, seed, group, threads, progress.
 # The value: matrices of replicates by parameters, missing where a replicate has none, and how each ended.
 engine_bootstrap <- function(design, reml, core, options) {

@@ -3,6 +3,7 @@
 
 new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, extra) {
   spec$coefs <- built$coefs
+  class(spec) <- "hlm_spec"
   fit <- list(
     call = call,
     formula = spec$formula,

@@ -40,6 +40,9 @@ check_formula <- function(formula) {
 
 # Walks the sum on the right-hand side and takes the bars out of it.
 split_bars <- function(expr) {
+  if (is.symbol(expr)) {
+    return(list(fixed = expr, bars = list()))
+  }
   head <- call_head(expr)
   if (head == "(") {
     inner <- expr[[2L]]
@@ -52,7 +55,7 @@ split_bars <- function(expr) {
     }
     return(parts)
   }
-  if (is_bar(head)) {
+  if (head == "|" || head == "||") {
     abort_hlm("formula", c(
       "Random-effects terms need parentheses.",
       i = "Write {.code ({expr_text(expr)})}, or rather {.code predictors + (1 | patient)}."
@@ -117,7 +120,7 @@ check_no_bar <- function(fixed) {
 
 # A quick look before a careful one: does any of `names` occur in the expression, in whatever role?
 mentions <- function(expr, names) {
-  is.call(expr) && any(match(all.names(expr), names, 0L) > 0L)
+  is.call(expr) && !is.na(match(TRUE, all.names(expr) %in% names))
 }
 
 # All calls to one of `heads` inside `expr`, not looking inside calls to `stop_at`.
@@ -126,10 +129,10 @@ find_calls <- function(expr, heads, stop_at = character()) {
     return(list())
   }
   head <- call_head(expr)
-  if (head %in% heads) {
+  if (match(head, heads, 0L) > 0L) {
     return(list(expr))
   }
-  if (head %in% stop_at) {
+  if (match(head, stop_at, 0L) > 0L) {
     return(list())
   }
   found <- list()
@@ -142,6 +145,9 @@ find_calls <- function(expr, heads, stop_at = character()) {
 # One bar as typed -> one or several list(lhs, group, double, origin): the bars with one origin were typed as one.
 expand_bar <- function(bar, origin) {
   double <- identical(bar[[1L]], quote(`||`))
+  if (is.symbol(bar[[3L]])) {
+    return(list(list(lhs = bar[[2L]], group = bar[[3L]], double = double, origin = origin)))
+  }
   groups <- expand_group(bar[[3L]])
   lapply(groups, function(group) list(lhs = bar[[2L]], group = group, double = double, origin = origin))
 }

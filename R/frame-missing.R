@@ -110,10 +110,8 @@ find_missing <- function(frame, spec) {
   }
   if (!is.null(frame$time)) note(spec$time, frame$time)
   for (entry in frame$residual) note(entry$label, NULL, missing_residual_values(entry))
-  for (name in c("weights", "offset")) {
-    x <- frame$raw[[paste0("(", name, ")")]]
-    if (!is.null(x)) note(name, x)
-  }
+  if (!is.null(frame$raw[["(weights)"]])) note("weights", frame$raw[["(weights)"]])
+  if (!is.null(frame$raw[["(offset)"]])) note("offset", frame$raw[["(offset)"]])
   out
 }
 

@@ -31,8 +31,12 @@ collect_columns <- function(spec, data, env) {
   from_data <- match(needed, names(data), 0L) > 0L
   raw <- list()
   for (name in needed[from_data]) {
-    raw[[name]] <- plain_column(.subset2(data, name))
-    check_column_type(raw[[name]], name)
+    x <- .subset2(data, name)
+    if (is.object(x) || !(is.double(x) || is.integer(x))) {
+      x <- plain_column(x)
+      check_column_type(x, name)
+    }
+    raw[[name]] <- x
   }
   n <- if (is.null(data)) NULL else .row_names_info(data, 2L)
   constants <- list()
@@ -66,7 +70,10 @@ plain_names <- function(spec) {
 
 model_variables <- function(spec) {
   names <- variable_names(spec$terms$variables)
-  for (bar in spec$bars) names <- c(names, variable_names(bar$terms$variables), expr_vars(bar$group))
+  for (bar in spec$bars) {
+    if (length(bar$terms$variables)) names <- c(names, variable_names(bar$terms$variables))
+    names <- c(names, expr_vars(bar$group))
+  }
   for (value in spec$values) names <- c(names, expr_vars(value$expr))
   if (!is.null(spec$id)) names <- c(names, expr_vars(spec$id))
   names <- unique(c(names, spec_levels(spec), spec$time, residual_variables(spec)))
@@ -74,6 +81,9 @@ model_variables <- function(spec) {
 }
 
 variable_names <- function(expressions) {
+  if (all(vapply(expressions, is.symbol, NA))) {
+    return(vapply(expressions, as.character, ""))
+  }
   names <- character()
   for (expr in expressions) names <- c(names, expr_vars(expr))
   names
@@ -81,6 +91,9 @@ variable_names <- function(expressions) {
 
 # Names of the higher levels at which a person's mean is split further.
 spec_levels <- function(spec) {
+  if (length(spec$columns) == 0L) {
+    return(character())
+  }
   chains <- character()
   for (column in spec$columns) chains <- c(chains, column$chain)
   unique(chains)
@@ -169,7 +182,7 @@ eval_variable <- function(expr, columns, env) {
 evaluate_variables <- function(spec, frame, env) {
   derived <- derived_names(spec)
   out <- list()
-  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+  for (terms in spec_terms(spec)) {
     for (i in seq_along(terms$variables)) {
       label <- terms$labels[[i]]
       expr <- terms$variables[[i]]
@@ -189,6 +202,15 @@ evaluate_variables <- function(spec, frame, env) {
   out
 }
 
+# The terms of the fixed part and of the bars that have variables.
+spec_terms <- function(spec) {
+  out <- list(spec$terms)
+  for (bar in spec$bars) {
+    if (length(bar$terms$variables)) out[[length(out) + 1L]] <- bar$terms
+  }
+  out
+}
+
 # NROW() without its dispatch for plain vectors
 n_values <- function(x) {
   if (is.object(x) || !is.null(dim(x))) NROW(x) else length(x)
@@ -198,8 +220,9 @@ evaluate_atoms <- function(spec, frame, env) {
   atoms <- list()
   for (bar in spec$bars) atoms <- c(atoms, group_atoms(bar$group))
   if (!is.null(spec$id)) atoms <- c(atoms, group_atoms(spec$id))
+  for (level in spec_levels(spec)) atoms <- c(atoms, list(as.name(level)))
   out <- list()
-  for (atom in c(atoms, lapply(spec_levels(spec), as.name))) {
+  for (atom in atoms) {
     label <- expr_text(atom)
     if (is.null(out[[label]])) {
       value <- plain_column(eval_variable(atom, frame$raw, env))

@@ -117,19 +117,20 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
   check_flag(REML, "REML")
   check_formula(formula)
   check_data(data)
-  control <- resolve_control(control, start)
+  control <- if (missing(control) && is.null(start)) default_control else resolve_control(control, start)
   env <- environment(formula)
   if (is.null(env)) env <- caller
-  spec <- parse_formula(
+  # without its class: `$` looks for methods each time it meets one
+  spec <- unclass(parse_formula(
     formula, names(data),
     id = capture_name(substitute(id), names(data), caller, "id"),
     time = capture_time(substitute(time), names(data), caller)
-  )
+  ))
   spec$residual <- capture_residual(substitute(residual), spec$time, caller)
   inputs <- list(
-    subset = eval_input(substitute(subset), "subset", data, env, caller),
-    weights = eval_input(substitute(weights), "weights", data, env, caller),
-    offset = eval_input(substitute(offset), "offset", data, env, caller)
+    subset = if (!missing(subset)) eval_input(substitute(subset), "subset", data, env, caller),
+    weights = if (!missing(weights)) eval_input(substitute(weights), "weights", data, env, caller),
+    offset = if (!missing(offset)) eval_input(substitute(offset), "offset", data, env, caller)
   )
   frame <- build_frame(spec, data, inputs, na.action, env, control$means)
   built <- build_design(spec, frame, contrasts, control, env)
@@ -158,6 +159,9 @@ check_data <- function(data) {
 
 # `subset`, `weights` and `offset`: from the data, else from where the formula was written, as lm() does, else from the caller.
 eval_input <- function(expr, argument, data, env, caller) {
+  if (is.null(expr)) {
+    return(NULL)
+  }
   failed <- NULL
   for (place in unique(list(env, caller))) {
     value <- tryCatch(eval(expr, data, place), error = identity)
@@ -175,6 +179,9 @@ eval_input <- function(expr, argument, data, env, caller) {
 # `id` and `time`: a bare name of a column, a string, a combination (`a:b`, `a/b`, `c(a, b)`), or a variable of the caller
 # that holds a string. Returns a symbol, a call a:b, or NULL.
 capture_name <- function(expr, names, caller, argument) {
+  if (is.null(expr)) {
+    return(NULL)
+  }
   if (is.symbol(expr) && !as.character(expr) %in% names) {
     name <- as.character(expr)
     if (!exists(name, envir = caller) || is.function(get(name, envir = caller))) {

@@ -7,7 +7,7 @@ classify_coefs <- function(spec, frame, coding, x) {
   groups <- order_groups(frame)
   kinds <- vector("list", length(tt$labels))
   for (i in seq_along(kinds)) {
-    if (any(i == c(tt$response, tt$offset))) next
+    if (i == tt$response || any(i == tt$offset)) next
     kinds[[i]] <- variable_kind(i, spec, frame, coding$variables, groups)
   }
   # the intercept first
@@ -16,11 +16,11 @@ classify_coefs <- function(spec, frame, coding, x) {
   level <- c("1", character(n_terms))
   variables <- character(n_terms + 1L)
   for (j in seq_len(n_terms)) {
-    members <- which(tt$factors[, j] > 0L, useNames = FALSE)
+    members <- tt$members[[j]]
     kind <- if (length(members) == 1L) kinds[[members]] else term_kind(kinds[members], groups)
     type[[j + 1L]] <- kind$type
     level[[j + 1L]] <- kind$level
-    variables[[j + 1L]] <- paste(tt$labels[members], collapse = ", ")
+    variables[[j + 1L]] <- if (length(members) == 1L) tt$labels[[members]] else paste(tt$labels[members], collapse = ", ")
   }
   place <- x$assign + 1L
   out <- list(
@@ -66,6 +66,9 @@ variable_kind <- function(i, spec, frame, variables, groups) {
 }
 
 derived_kind <- function(derived, spec, frame) {
+  if (length(derived) == 1L && derived[[1L]]$kind == "between") {
+    return(between_kind(derived[[1L]], spec, frame))
+  }
   kinds <- vapply(derived, `[[`, "", "kind")
   if ("within" %in% kinds) {
     return(list(type = "within", level = "1"))
@@ -74,7 +77,10 @@ derived_kind <- function(derived, spec, frame) {
     contextual <- derived[[which(kinds == "lag")[1L]]]$source %in% spec$contextual
     return(list(type = if (contextual) "within" else "other", level = "1"))
   }
-  column <- derived[[1L]]
+  between_kind(derived[[1L]], spec, frame)
+}
+
+between_kind <- function(column, spec, frame) {
   list(
     type = if (column$source %in% spec$contextual) "contextual" else "between",
     level = if (column$level == "") frame$id else column$level
@@ -83,9 +89,9 @@ derived_kind <- function(derived, spec, frame) {
 
 # "1", or the name of the coarsest group within which the variable never changes.
 variable_level <- function(x, groups) {
-  for (group in rev(groups)) {
-    if (constant_within(x, group)) {
-      return(group$name)
+  for (k in rev(seq_along(groups))) {
+    if (constant_within(x, groups[[k]])) {
+      return(groups[[k]]$name)
     }
   }
   "1"
@@ -97,7 +103,7 @@ constant_within <- function(x, group) {
   }
   if (is.factor(x)) x <- as.integer(x)
   # most variables that vary show it in the first rows
-  some <- seq_len(min(length(x), 100L))
+  some <- seq_len(min(length(x), 25L))
   if (!same_in_first(x[some], group$codes[some])) {
     return(FALSE)
   }

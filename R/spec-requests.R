@@ -51,7 +51,7 @@ find_call <- function(call, calls) {
 }
 
 has_request <- function(expr) {
-  mentions(expr, request_heads)
+  is.call(expr) && mentions(expr, request_heads)
 }
 
 check_no_request <- function(expr, where) {
@@ -185,13 +185,13 @@ parse_level <- function(value, text, env) {
 
 add_request <- function(book, call, request) {
   value_key <- paste(expr_text(request$expr), request$lag)
+  source_key <- paste(value_key, request$degree)
   label <- request_label(request$expr, request$lag)
   book$values[[value_key]] <- list(label = label, expr = request$expr, lag = request$lag)
   kinds <- switch(request$head,
     within = "within", between = "between", wb = c("within", "between"), cx = c("raw", "between"), lagged = "raw"
   )
   if (request$head != "lagged") {
-    source_key <- paste(value_key, request$degree)
     book$sources[[source_key]] <- list(label = label, value = value_key, degree = request$degree)
   }
   parts <- list()
@@ -200,9 +200,9 @@ add_request <- function(book, call, request) {
       parts <- c(parts, list(request$expr))
       next
     }
-    for (column in request_columns(request, kind, label, value_key)) {
+    for (column in request_columns(request, kind, label, value_key, source_key)) {
       book$columns[[column$key]] <- column
-      parts <- c(parts, list(column$key))
+      parts[[length(parts) + 1L]] <- column$key
     }
   }
   if (request$head == "cx") {
@@ -214,11 +214,11 @@ add_request <- function(book, call, request) {
   book
 }
 
-request_columns <- function(request, kind, label, value_key) {
+request_columns <- function(request, kind, label, value_key, source_key) {
   column <- list(
     kind = if (kind == "raw") "lag" else kind,
     expr = request$expr, lag = request$lag, degree = request$degree, label = label,
-    value = value_key, source = paste(value_key, request$degree),
+    value = value_key, source = source_key,
     at = request$at, level = "", chain = character()
   )
   if (kind == "raw") {
@@ -227,14 +227,14 @@ request_columns <- function(request, kind, label, value_key) {
   }
   if (kind == "within") {
     column$name <- paste0(label, "_within")
-    column$key <- paste("within", column$source)
+    column$key <- paste("within", source_key)
     return(list(column))
   }
   column$chain <- request$chain
   if (length(request$chain) == 0L && request$degree == 0L) {
     # the usual case, without building its key from parts
     column$name <- paste0(label, "_between")
-    column$key <- paste("between", column$source, 0, "", "in")
+    column$key <- paste("between", source_key, 0, "", "in")
     return(list(column))
   }
   # the level of a mean does not depend on `at`, that of a trend does
@@ -263,7 +263,7 @@ clean_name <- function(text) {
 
 # Two ways of splitting the same variable in one formula: the detrended one says so in its name.
 name_columns <- function(book) {
-  names <- vapply(book$columns, `[[`, "", "name")
+  names <- derived_names(book)
   if (!anyDuplicated(names)) {
     return(book)
   }

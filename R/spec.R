@@ -3,7 +3,7 @@
 
 parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
   # `id` is not a predictor: `.` must not pick it up
-  parts <- split_formula(formula, if (is.null(data_names)) NULL else setdiff(data_names, expr_vars(id)))
+  parts <- split_formula(formula, if (is.null(id)) data_names else setdiff(data_names, expr_vars(id)))
   env <- environment(formula)
   requests <- collect_requests(parts, env)
   check_derived_names(parts, requests)
@@ -40,6 +40,14 @@ formula_in <- function(formula, env) {
 }
 
 parse_terms <- function(expr, env) {
+  if (identical(expr, intercept_formula)) {
+    attr(intercept_only$object, ".Environment") <- env
+    return(intercept_only)
+  }
+  read_terms(expr, env)
+}
+
+read_terms <- function(expr, env) {
   class(expr) <- "formula"
   attr(expr, ".Environment") <- env
   tt <- stats::terms(expr)
@@ -52,6 +60,7 @@ parse_terms <- function(expr, env) {
     variables = variables,
     labels = labels,
     factors = factors,
+    members = member_places(factors),
     term_labels = attr(tt, "term.labels"),
     intercept = attr(tt, "intercept"),
     response = attr(tt, "response"),
@@ -59,15 +68,31 @@ parse_terms <- function(expr, env) {
   )
 }
 
+# Per term the places of its variables.
+member_places <- function(factors) {
+  if (!is.matrix(factors)) {
+    return(list())
+  }
+  used <- factors > 0L
+  dimnames(used) <- NULL
+  lapply(seq_len(ncol(used)), function(j) which(used[, j]))
+}
+
+# The commonest random part, `(1 | patient)`, is read once.
+intercept_formula <- call("~", 1)
+intercept_only <- read_terms(intercept_formula, globalenv())
+
 # A column that within(x) makes may not have the name of a column that the formula uses as it is.
 check_derived_names <- function(parts, requests) {
   if (length(requests$columns) == 0L) {
     return(invisible())
   }
   raw <- c(expr_vars(parts$response), expr_vars(parts$fixed))
-  for (bar in parts$bars) raw <- c(raw, expr_vars(bar$lhs))
+  for (bar in parts$bars) {
+    if (is.language(bar$lhs)) raw <- c(raw, expr_vars(bar$lhs))
+  }
   derived <- derived_names(requests)
-  both <- derived[match(derived, raw, 0L) > 0L]
+  both <- derived[derived %in% raw]
   if (length(both) > 0L) {
     abort_hlm("formula", c(
       "The formula uses {.var {both}} as a column of the data and also makes a column of that name.",

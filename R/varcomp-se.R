@@ -82,7 +82,12 @@ sigma_covariance <- function(fit, information = "observed") {
   )
 }
 
-positive_root <- function(matrix) tryCatch(chol((matrix + t(matrix)) / 2), error = function(cnd) NULL)
+# NULL for a singular matrix too, whose last pivots are rounding dust of either sign.
+positive_root <- function(matrix) {
+  matrix <- (matrix + t(matrix)) / 2
+  root <- tryCatch(chol(matrix), error = function(cnd) NULL)
+  if (!is.null(root) && any(diag(root)^2 <= 1e-10 * diag(matrix))) NULL else root
+}
 
 varcomp_table <- function(fit, pieces, scale, level) {
   map <- pieces$map

@@ -6,6 +6,7 @@ use crate::interrupt::run_interruptible;
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::sync::atomic::AtomicBool;
+use wbhlm_core::design::Design;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Estimates;
 use wbhlm_core::fit::{Fit, Prepared, Status};
@@ -26,6 +27,38 @@ pub fn prepared<T: Send>(
     let reml = flag(reml, "reml")?;
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
+
+/// The same for a single fit or evaluation.
+fn prepared_for_one<T: Send>(
+    design: &Robj,
+    reml: &Robj,
+    threads: usize,
+    task: impl FnOnce(&Prepared) -> Result<T, CoreError> + Send,
+) -> Result<T, CoreError> {
+    let source = DesignSource::new(design)?;
+    let design = source.design()?;
+    let reml = flag(reml, "reml")?;
+    run_one(&design, threads, |stop| task(&Prepared::new(&design, reml, stop)?))
+}
+
+/// Runs a single fit or evaluation: a small one on this thread. It ends within milliseconds, so that there is nothing to interrupt, while waking a
+/// worker would cost it a quarter of its time. (With so few rows the core never asks for threads.)
+fn run_one<T: Send>(
+    design: &Design,
+    threads: usize,
+    task: impl FnOnce(&AtomicBool) -> Result<T, CoreError> + Send,
+) -> Result<T, CoreError> {
+    let levels = design.groups.iter().map(|g| g.n_levels);
+    let (all, largest) = (levels.clone().sum::<usize>(), levels.max().unwrap_or(0));
+    if design.n() > QUICK_ROWS || all - largest > QUICK_LEVELS {
+        return run_interruptible(threads, task);
+    }
+    task(&AtomicBool::new(false))
+}
+
+/// Rows, and levels of all factors but the largest, of a design that is small.
+const QUICK_ROWS: usize = 5_000;
+const QUICK_LEVELS: usize = 100;
 
 /// Settings of the optimiser and the number of threads.
 pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
@@ -104,7 +137,7 @@ fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
         if design.residual.free().is_empty() {
-            let (fit, shape) = run_interruptible(threads, |stop| {
+            let (fit, shape) = run_one(&design, threads, |stop| {
                 let p = Prepared::new(&design, reml, stop)?;
                 Ok((p.fit(&control)?, shape(&p)))
             })?;
@@ -129,7 +162,7 @@ fn core_at(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (estimates, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.at(&theta)?, shape(p))))?;
+        let (estimates, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
         Ok(estimates_list(&estimates, &shape).into())
     })
 }
@@ -146,7 +179,7 @@ fn core_evaluate(design: Robj, reml: Robj, theta: Robj, order: Robj, threads: Ro
             Some(2) => Order::Exact,
             _ => return Err(CoreError::Design { what: "order must be 0, 1 or 2".to_string() }),
         };
-        let (criterion, gradient, hessian) = prepared(&design, &reml, threads, |p, _| p.evaluate(&theta, order))?;
+        let (criterion, gradient, hessian) = prepared_for_one(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
         Ok(list!(criterion = criterion, gradient = gradient, hessian = column_major(&hessian)).into())
     })
 }

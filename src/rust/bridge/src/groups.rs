@@ -213,8 +213,21 @@ fn sum_by_group<V: Copy>(values: &[V], codes: &[i32], groups: usize, number: imp
     Some(sums)
 }
 
+/// Whether every value of a double vector is finite.
+#[extendr]
+fn all_finite(x: Robj) -> Robj {
+    guard(|| {
+        let values = x.as_real_slice().ok_or_else(|| CoreError::Data { what: "a column must be double".to_string() })?;
+        // an exponent of all ones is that of Inf, NaN and NA; counted without branches, so that the compiler can use vectors
+        let exponent = f64::INFINITY.to_bits();
+        let clean = values.chunks(4096).all(|part| !part.iter().fold(false, |bad, v| bad | (v.to_bits() & exponent == exponent)));
+        Ok(Robj::from(clean))
+    })
+}
+
 extendr_module! {
     mod groups;
     fn group_codes;
     fn group_sums;
+    fn all_finite;
 }

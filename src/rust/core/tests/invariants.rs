@@ -12,8 +12,8 @@ use wbhlm_core::optimize::Control;
 static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// The shapes that every invariant is tried on.
-const SHAPES: [&str; 9] =
-    ["two", "two-slopes", "diagonal", "three", "three-slopes", "four", "crossed", "crossed-slopes", "partial"];
+const SHAPES: [&str; 10] =
+    ["two", "two-slopes", "diagonal", "three", "three-slopes", "uneven", "four", "crossed", "crossed-slopes", "partial"];
 
 fn random_theta(owned: &Owned, random: &mut Random) -> Vec<f64> {
     owned
@@ -53,6 +53,12 @@ fn random_design(shape: &str, seed: u64) -> Owned {
         "diagonal" => (vec![patient], vec![(0, vec![0, 1, 2], "diagonal")]),
         "three" => (vec![patient, therapist], vec![(0, vec![0, 1], un), (1, vec![0], un)]),
         "three-slopes" => (vec![patient, therapist], vec![(0, vec![0, 1], un), (1, vec![0, 2], un), (0, vec![2], un)]),
+        "uneven" => {
+            // the finest level is computed four at a time: therapists with 7, 5 and 1 patients
+            let patient: Vec<i32> = (0..n).map(|i| 1 + (i % 13) as i32).collect();
+            let therapist = patient.iter().map(|&p| if p <= 7 { 1 } else { 2 + i32::from(p == 13) }).collect();
+            (vec![patient, therapist], vec![(0, vec![0, 1], un), (1, vec![0, 2], un)])
+        }
         "four" => (vec![patient, therapist, clinic], vec![(0, vec![0], un), (1, vec![0, 1], un), (2, vec![0], un)]),
         "crossed" => (vec![patient, item], vec![(0, vec![0], un), (1, vec![0], un)]),
         "crossed-slopes" => (vec![patient, item], vec![(0, vec![0, 1], un), (1, vec![0, 2], un)]),

@@ -58,6 +58,7 @@ impl NestedMoments {
         let chunks = hierarchy.chunks(64, 64);
         let pass = |chunk: &Vec<std::ops::Range<usize>>| {
             let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref());
+            reader.read_ahead_to(hierarchy.children[0][chunk[0].end] as usize);
             let width = reader.width();
             let mut partial = Partial {
                 levels: (0..blocks.len())

@@ -16,12 +16,20 @@ pub struct RowReader<'a> {
     row_order: Option<&'a [u32]>,
     block: Vec<f64>,
     weights: Vec<f64>,
+    /// Positions that `block` holds for [`RowReader::cross_products`], and where reading ahead ends.
+    loaded: std::ops::Range<usize>,
+    limit: usize,
 }
 
 impl<'a> RowReader<'a> {
     /// A reader with buffers of its own (one per thread).
     pub fn new(design: &'a Design<'a>, basis: &'a Basis, residual: &'a dyn Residual, row_order: Option<&'a [u32]>) -> Self {
-        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new() }
+        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new(), loaded: 0..0, limit: 0 }
+    }
+
+    /// Lets [`RowReader::cross_products`] read the rows of several nodes at once, up to position `limit`.
+    pub fn read_ahead_to(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// Number of internal columns, y (the last one) included.
@@ -32,6 +40,10 @@ impl<'a> RowReader<'a> {
     /// G += B'B (width × width, row-major, both triangles) over the rows at `positions` of the order; returns log|Var(ε)/σ²| of them.
     pub fn cross_products(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
         let width = self.width();
+        if self.residual.is_by_row() && positions.len() <= PIECE && positions.end <= self.limit {
+            return self.cross_products_within(positions, gram);
+        }
+        self.loaded = 0..0;
         let log_det = self.pieces(positions, |at, block| {
             let rows = at.len;
             for i in 0..width {
@@ -42,6 +54,26 @@ impl<'a> RowReader<'a> {
         });
         small::mirror(width, gram);
         log_det
+    }
+
+    /// The same for a short node of independent rows, from a piece that holds the rows of several.
+    fn cross_products_within(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
+        if positions.start < self.loaded.start || positions.end > self.loaded.end {
+            let len = PIECE.min(self.limit - positions.start);
+            self.load(BlockRows { order: self.row_order, start: positions.start, len });
+            self.loaded = positions.start..positions.start + len;
+        }
+        let (width, length) = (self.width(), self.loaded.len());
+        let (first, rows) = (positions.start - self.loaded.start, positions.len());
+        let column = |i: usize| &self.block[i * length + first..i * length + first + rows];
+        for i in 0..width {
+            for j in i..width {
+                gram[i * width + j] += small::dot(column(i), column(j));
+            }
+        }
+        small::mirror(width, gram);
+        let weights = self.design.weights.map(|_| &self.weights[first..first + rows]);
+        self.residual.log_det(BlockRows { order: self.row_order, start: positions.start, len: rows }, weights)
     }
 
     /// Hands the whitened rows at `positions` to `task` in pieces: (rows, block with one column of `rows.len` values after another);

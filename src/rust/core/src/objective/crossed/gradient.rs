@@ -82,13 +82,12 @@ impl CrossedObjective<'_> {
             let (span, width) = self.span(node);
             let (met, b) = (self.met(node), &sweep.b[span]);
             let k = met.len();
-            sweep.schur.t_part(met, &mut t);
             self.projected(sweep, node, &mut projected);
             own.add_h(&sweep.h[node * q * q..(node + 1) * q * q]);
             for i in 0..q {
-                let bt = small::product(1, k, k, &b[i * width..i * width + k], &t);
                 for j in 0..=i {
-                    own.subtract(i, j, small::dot(&bt, &b[j * width..j * width + k]));
+                    let (x, y) = (&b[i * width..i * width + k], &b[j * width..j * width + k]);
+                    own.subtract(i, j, sweep.schur.form(met, x, y, &mut t));
                 }
             }
             own.add_tail(&projected, &adjoint, &sweep.root.w);

@@ -48,7 +48,8 @@ impl Dense<'_, '_> {
             (n, h)
         };
         // 2Q - H: every pair of own coordinates contracts with H once and with this once
-        let q_less_h = Mat::from_fn(size, size, |i, j| -0.5 * (h[(i, j)] + h[(j, i)]))
+        let at_zero = self.core.at_zero();
+        let q_less_h = Mat::from_fn(size, size, |i, j| if at_zero { -h[(i, j)] } else { -0.5 * (h[(i, j)] + h[(j, i)]) })
             + (b_core * &adjoint * b_core.transpose()) * faer::Scale(2.0);
         let below: Vec<Option<Below>> =
             coordinates.iter().map(|c| self.objective.is_own(c).then(|| self.below(c, &n, u, b_core, &adjoint))).collect();

@@ -13,7 +13,7 @@ mod schur;
 mod sparse;
 mod target;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use faer::Mat;
 
@@ -38,7 +38,12 @@ pub struct CrossedObjective<'m> {
     reml: bool,
     p: usize,
     pattern: std::result::Result<Option<Arc<Pattern>>, CoreError>,
+    /// Where the modes were evaluated last, and the modes: they cost a factorisation.
+    last: Mutex<Option<Modes>>,
 }
+
+/// Ψ and the conditional modes there, per block.
+type Modes = (Vec<Vec<f64>>, Vec<Vec<f64>>);
 
 /// State of one evaluation.
 struct Sweep {
@@ -68,7 +73,7 @@ impl<'m> CrossedObjective<'m> {
     pub fn with_core(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool, kind: CoreKind) -> Self {
         let blocks = std::iter::once(m.block).chain(m.core.iter().map(|b| b.block));
         let coordinates = blocks.flat_map(|block| active[block].iter().map(move |&(a, b)| Coordinate { block, a, b })).collect();
-        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m, kind) }
+        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m, kind), last: Mutex::new(None) }
     }
 
     fn core_block(&self, block: usize) -> Option<&CoreBlock> {
@@ -136,6 +141,18 @@ impl<'m> CrossedObjective<'m> {
         let modes = (0..m.size).map(|i| (0..tail).map(|t| u[(i, t)] * root.w[t]).sum()).collect();
         Ok(Sweep { n, h, b, log_det_v: log_det + ld + m.log_det_residual, schur, s_tail, u, b_core, root, modes })
     }
+
+    /// Conditional modes per block.
+    fn modes_of(&self, sweep: &Sweep, psi: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let scores = self.scores(sweep, &sweep.root.w);
+        let (q, own) = (self.m.q, &psi[self.m.block]);
+        let mut out = vec![Vec::new(); self.m.core.len() + 1];
+        out[self.m.block] = scores.0.chunks_exact(q).flat_map(|v| small::product(q, q, 1, own, v)).collect();
+        for block in &self.m.core {
+            out[block.block] = sweep.modes[block.first..block.first + block.q * block.levels].to_vec();
+        }
+        out
+    }
 }
 
 impl Objective for CrossedObjective<'_> {
@@ -166,6 +183,10 @@ impl Objective for CrossedObjective<'_> {
         if order == Order::Value {
             return Ok(pieces);
         }
+        if order == Order::Gradient {
+            // the optimiser's last step: its modes will be asked for
+            *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((psi.to_vec(), self.modes_of(&sweep, psi)));
+        }
         let gradient = self.gradient(&sweep);
         pieces.xx_gradient = gradient.tangents.iter().map(|t| sweep.root.xx_part(t)).collect();
         pieces.r2_gradient = gradient.r2;
@@ -191,15 +212,12 @@ impl Objective for CrossedObjective<'_> {
     }
 
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
-        let sweep = self.sweep(psi, Order::Value)?;
-        let scores = self.scores(&sweep, &sweep.root.w);
-        let (q, own) = (self.m.q, &psi[self.m.block]);
-        let mut out = vec![Vec::new(); self.m.core.len() + 1];
-        out[self.m.block] = scores.0.chunks_exact(q).flat_map(|v| small::product(q, q, 1, own, v)).collect();
-        for block in &self.m.core {
-            out[block.block] = sweep.modes[block.first..block.first + block.q * block.levels].to_vec();
+        if let Some((at, modes)) = &*self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            if at == psi {
+                return Ok(modes.clone());
+            }
         }
-        Ok(out)
+        Ok(self.modes_of(&self.sweep(psi, Order::Value)?, psi))
     }
 
     fn conditional_covariances(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {

@@ -42,11 +42,7 @@ impl DenseCore {
     /// [`crate::error::CoreError::Numerical`] when M is not positive definite (values that are not finite).
     pub fn new(mut a: Mat<f64>, lambda: CoreLambda, inverse: bool) -> Result<(Self, f64)> {
         let k = a.nrows();
-        for j in 0..k {
-            for i in 0..j {
-                a[(i, j)] = a[(j, i)];
-            }
-        }
+        mirror(&mut a);
         let mut m = a.clone();
         congruent(&lambda, &mut m);
         for i in 0..k {
@@ -68,6 +64,21 @@ impl DenseCore {
             }
         }
         Ok((DenseCore { a, t, factor, lambda }, log_det))
+    }
+}
+
+/// Copies the lower triangle onto the upper one, tile by tile: a row of a large matrix lies in as many pages as it has columns.
+fn mirror(a: &mut Mat<f64>) {
+    const TILE: usize = 32;
+    let k = a.nrows();
+    for left in (0..k).step_by(TILE) {
+        for top in (0..left + 1).step_by(TILE) {
+            for j in left..(left + TILE).min(k) {
+                for i in top..(top + TILE).min(j) {
+                    a[(i, j)] = a[(j, i)];
+                }
+            }
+        }
     }
 }
 
@@ -124,6 +135,30 @@ impl Schur {
                 }
             }
             Schur::Sparse(core) => core.t_part(met, out),
+        }
+    }
+
+    /// x'Ty over the columns `met` (ascending); `buffer` is scratch.
+    pub fn form(&self, met: &[u32], x: &[f64], y: &[f64], buffer: &mut Vec<f64>) -> f64 {
+        match self {
+            Schur::Dense(core) => {
+                let mut sum = 0.0;
+                let same = std::ptr::eq(x, y);
+                for (i, &column) in met.iter().enumerate() {
+                    let Some(t) = core.t.col(column as usize).try_as_col_major().map(|c| c.as_slice()) else { continue };
+                    let row = |v: &[f64]| {
+                        let below = met[i + 1..].iter().zip(&v[i + 1..]);
+                        below.fold(0.5 * t[column as usize] * v[i], |sum, (&row, v)| sum + t[row as usize] * v)
+                    };
+                    let with_x = row(x);
+                    sum += x[i] * if same { with_x } else { row(y) } + y[i] * with_x;
+                }
+                sum
+            }
+            Schur::Sparse(core) => {
+                core.t_part(met, buffer);
+                buffer.chunks_exact(met.len().max(1)).zip(x).map(|(row, x)| x * small::dot(row, y)).sum()
+            }
         }
     }
 

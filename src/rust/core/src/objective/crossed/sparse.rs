@@ -20,6 +20,9 @@ fn failed(what: &str) -> CoreError {
     CoreError::Numerical { what: format!("the sparse factorisation of the crossed factors failed ({what})") }
 }
 
+/// Cores up to this size mark their entries in a table of bits (8 MB).
+const BITS_UP_TO: usize = 8192;
+
 /// The lower triangle's pattern of A and its analysis, shared by every evaluation.
 #[derive(Debug)]
 pub struct Pattern {
@@ -80,7 +83,37 @@ impl Pattern {
     }
 }
 
+/// Column starts and rows of the entries of A's lower triangle that are not zero: one bit per entry while that is little memory.
 fn touched(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
+    if moments.size > BITS_UP_TO {
+        return touched_by_lists(moments);
+    }
+    let words = moments.size.div_ceil(64);
+    let mut bits = vec![0u64; words * moments.size];
+    let mut set = |i: u32, j: u32| bits[j as usize * words + i as usize / 64] |= 1 << (i % 64);
+    moments.core_products.iter().for_each(|&(i, j, _)| set(i, j));
+    for node in 0..moments.nodes {
+        let met = &moments.columns[moments.start[node]..moments.start[node + 1]];
+        for (k, &j) in met.iter().enumerate() {
+            met[k..].iter().for_each(|&i| set(i, j));
+        }
+    }
+    let (mut start, mut row) = (vec![0], Vec::new());
+    for column in bits.chunks_exact(words) {
+        for (w, &word) in column.iter().enumerate() {
+            let mut left = word;
+            while left != 0 {
+                row.push(w * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
+        start.push(row.len());
+    }
+    (start, row)
+}
+
+/// The same for cores of any size.
+fn touched_by_lists(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
     let mut by_column: Vec<Vec<u32>> = vec![Vec::new(); moments.size];
     for &(i, j, _) in &moments.core_products {
         by_column[j as usize].push(i);

@@ -1,8 +1,16 @@
 //! Block operations shared by the levels.
 
+use crate::linalg::lanes::Lanes;
 use crate::linalg::small;
 
+/// Entries of a packed triangle.
+#[inline(always)]
+pub(super) fn triangle(n: usize) -> usize {
+    n * (n + 1) / 2
+}
+
 /// Place of a symmetric pair in a packed triangle.
+#[inline(always)]
 pub(super) fn pair(i: usize, j: usize) -> usize {
     let (a, b) = if i >= j { (i, j) } else { (j, i) };
     a * (a + 1) / 2 + b
@@ -36,36 +44,66 @@ pub(super) fn accumulate_pairs(q: usize, x: &[f64], y: &[f64], sums: &mut [f64])
     }
 }
 
-/// Carries a tangent C ((q + f)², symmetric) through the elimination: `out` (upper triangle) += W'CW. Returns C's own block and
-/// the top rows of CW.
-pub(super) fn carry(q: usize, f: usize, c: &[f64], u: &[f64], out: &mut [f64]) -> (Vec<f64>, Vec<f64>) {
-    let dim = q + f;
-    let own: Vec<f64> = (0..q).flat_map(|i| c[i * dim..i * dim + q].iter().copied()).collect();
-    let mut top = small::product(q, q, f, &own, u);
-    for i in 0..q {
-        for j in 0..f {
-            top[i * f + j] = c[i * dim + q + j] - top[i * f + j];
+/// out (m × n) = X Y' for X (m × k) and Y (n × k).
+#[inline(always)]
+pub(super) fn times_transposed(m: usize, k: usize, n: usize, x: &[f64], y: &[f64], out: &mut [f64]) {
+    for i in 0..m {
+        for j in 0..n {
+            out[i * n + j] = small::dot(&x[i * k..(i + 1) * k], &y[j * k..(j + 1) * k]);
         }
     }
-    for i in 0..f {
-        for j in i..f {
-            let mut value = c[(q + i) * dim + q + j];
-            for a in 0..q {
-                value -= c[(q + i) * dim + a] * u[a * f + j] + u[a * f + i] * top[a * f + j];
-            }
-            out[i * f + j] += value;
-        }
-    }
-    (own, top)
 }
 
-/// Adjoint and w of the children: W S̄ W' + T ⊕ 0 and W w, with W = [-U; I], U = ΨB.
-pub(super) fn descend(q: usize, f: usize, psi: &[f64], b: &[f64], t: &[f64], adjoint: &[f64], w: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// out (n × n) = v v'.
+#[inline(always)]
+pub(super) fn outer_product(n: usize, v: &[f64], out: &mut [f64]) {
+    for i in 0..n {
+        (0..n).for_each(|j| out[i * n + j] = v[i] * v[j]);
+    }
+}
+
+/// Carries a tangent C ((q + f)², symmetric; its upper triangle is read) through the elimination: `out` (upper triangle) += W'CW. C's own
+/// block goes to `own`, the top rows of CW to `top`.
+#[inline(always)]
+pub(super) fn carry(q: usize, f: usize, c: &[f64], u: &[f64], own: &mut [f64], top: &mut [f64], out: &mut [f64]) {
     let dim = q + f;
-    let u = small::product(q, q, f, psi, b);
-    let us = small::product(q, f, f, &u, adjoint);
-    let usu = small::product(q, f, q, &us, &small::transpose(q, f, &u));
-    let mut out = vec![0.0; dim * dim];
+    for i in 0..q {
+        (0..q).for_each(|j| own[i * q + j] = c[i.min(j) * dim + i.max(j)]);
+    }
+    small::multiply(q, q, f, own, u, top);
+    for i in 0..q {
+        top[i * f..(i + 1) * f].iter_mut().zip(&c[i * dim + q..(i + 1) * dim]).for_each(|(t, &c)| *t = c - *t);
+    }
+    for i in 0..f {
+        let row = &mut out[i * f + i..(i + 1) * f];
+        row.iter_mut().zip(&c[(q + i) * dim + q + i..(q + i + 1) * dim]).for_each(|(o, &c)| *o += c);
+        for a in 0..q {
+            let (left, right) = (c[a * dim + q + i], u[a * f + i]);
+            let (u, top) = (&u[a * f + i..(a + 1) * f], &top[a * f + i..(a + 1) * f]);
+            row.iter_mut().zip(u).zip(top).for_each(|((o, &u), &t)| *o -= left * u + right * t);
+        }
+    }
+}
+
+/// Adjoint and w of the children: W S̄ W' + T ⊕ 0 and W w, with W = [-U; I], U = ΨB. `scratch`: q × f, q × f and q × q.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // a node's blocks
+pub(super) fn descend(
+    q: usize,
+    f: usize,
+    psi: &[f64],
+    b: &[f64],
+    t: &[f64],
+    (adjoint, w): (&[f64], &[f64]),
+    (out, child_w): &mut (Vec<f64>, Vec<f64>),
+    (u, us, usu): (&mut [f64], &mut [f64], &mut [f64]),
+) {
+    let dim = q + f;
+    small::multiply(q, q, f, psi, b, u);
+    small::multiply(q, f, f, u, adjoint, us);
+    times_transposed(q, f, q, us, u, usu);
+    out.resize(dim * dim, 0.0);
+    child_w.resize(dim, 0.0);
     for i in 0..q {
         for j in 0..q {
             out[i * dim + j] = 0.5 * (usu[i * q + j] + usu[j * q + i] + t[i * q + j] + t[j * q + i]);
@@ -74,19 +112,24 @@ pub(super) fn descend(q: usize, f: usize, psi: &[f64], b: &[f64], t: &[f64], adj
             out[i * dim + q + j] = -us[i * f + j];
             out[(q + j) * dim + i] = -us[i * f + j];
         }
+        child_w[i] = -small::dot(&u[i * f..(i + 1) * f], w);
     }
     for i in 0..f {
         out[(q + i) * dim + q..(q + i + 1) * dim].copy_from_slice(&adjoint[i * f..(i + 1) * f]);
     }
-    let mut child_w: Vec<f64> = small::product(q, f, 1, &u, w).iter().map(|x| -x).collect();
-    child_w.extend_from_slice(w);
-    (out, child_w)
+    child_w[q..].copy_from_slice(w);
 }
 
 /// Clears and sizes.
 pub(super) fn reset(values: &mut Vec<f64>, len: usize) {
     values.clear();
     values.resize(len, 0.0);
+}
+
+/// As [`reset`], for lanes.
+pub(super) fn reset_lanes(values: &mut Vec<Lanes>, len: usize) {
+    values.clear();
+    values.resize(len, Lanes::ZERO);
 }
 
 /// to += from.

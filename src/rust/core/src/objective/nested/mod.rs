@@ -8,6 +8,7 @@
 
 mod branches;
 mod kernels;
+mod leaf_moments;
 mod leaves;
 mod visit;
 mod work;
@@ -17,6 +18,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use self::kernels::{add, pair};
+use self::leaf_moments::LeafMoments;
 use self::work::Work;
 use super::root::Root;
 use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
@@ -33,6 +35,9 @@ pub struct NestedObjective<'m> {
     coordinates: Vec<Coordinate>,
     /// First coordinate of every level, and the total.
     first: Vec<usize>,
+    leaves: LeafMoments,
+    /// Positions (a ≥ b) of the finest level's coordinates.
+    own_leaf_coordinates: Vec<(usize, usize)>,
     reml: bool,
     p: usize,
     works: Vec<Mutex<Work>>,
@@ -60,7 +65,9 @@ impl<'m> NestedObjective<'m> {
         let top = moments.levels.len() - 1;
         let p = moments.levels[top].f - 1;
         let works = moments.chunks.iter().map(|_| Mutex::new(Work::default())).collect();
-        NestedObjective { moments, coordinates, first, reml, p, works, last: Mutex::new(None) }
+        let leaves = LeafMoments::new(moments);
+        let own_leaf_coordinates = coordinates[..first[1]].iter().map(|c| (c.a, c.b)).collect();
+        NestedObjective { moments, coordinates, first, leaves, own_leaf_coordinates, reml, p, works, last: Mutex::new(None) }
     }
 
     fn levels(&self) -> usize {
@@ -105,11 +112,10 @@ impl<'m> NestedObjective<'m> {
         let top = self.levels() - 1;
         self.for_chunks(|chunk, work| {
             self.prepare(work, chunk, order);
-            let nodes = self.moments.chunks[chunk][top].clone();
             if top == 0 {
-                self.leaves(nodes, psi, order, chunk, work);
+                self.leaves(chunk, psi, order, chunk, work);
             } else {
-                nodes.for_each(|node| self.up(top, node, psi, order, chunk, work));
+                self.moments.chunks[chunk][top].clone().for_each(|node| self.up(top, node, psi, order, chunk, work));
             }
         });
         let (dim, m) = (self.p + 1, self.coordinates.len());
@@ -141,11 +147,10 @@ impl<'m> NestedObjective<'m> {
     fn sweep_down(&self, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64]) {
         let top = self.levels() - 1;
         self.for_chunks(|chunk, work| {
-            let nodes = self.moments.chunks[chunk][top].clone();
             if top == 0 {
-                self.down_leaves(nodes, adjoint, w, chunk, work);
+                self.down_leaves(chunk, psi, adjoint, w, chunk, work);
             } else {
-                nodes.for_each(|node| self.down(top, node, psi, adjoint, w, chunk, work));
+                self.moments.chunks[chunk][top].clone().for_each(|node| self.down(top, node, psi, adjoint, w, chunk, work));
             }
         });
     }

@@ -1,0 +1,64 @@
+//! Moments of the finest level, four nodes side by side.
+
+use crate::linalg::lanes::{Lanes, LANES};
+use crate::moments::nested::NestedMoments;
+
+use super::kernels::{pair, triangle};
+
+/// Groups of four nodes with the same parent (the last group of a parent filled up with empty nodes, which add nothing).
+#[derive(Debug)]
+pub(super) struct LeafMoments {
+    /// Where the groups of every parent start; parents are the nodes of the next level or, in a chain of one, the chunks.
+    pub(super) starts: Vec<u32>,
+    /// Z'Z per group, packed triangle.
+    pub(super) a: Vec<Lanes>,
+    /// Z'[outer] per group, q × f.
+    pub(super) r: Vec<Lanes>,
+}
+
+impl LeafMoments {
+    pub(super) fn new(moments: &NestedMoments) -> Self {
+        let level = &moments.levels[0];
+        let (q, f) = (level.q, level.f);
+        let ends: Vec<usize> = match moments.hierarchy.children.get(1) {
+            Some(children) => children[1..].iter().map(|&end| end as usize).collect(),
+            None => moments.chunks.iter().map(|chunk| chunk[0].end).collect(),
+        };
+        let most = moments.hierarchy.nodes(0) / LANES + ends.len();
+        let mut out = LeafMoments {
+            starts: Vec::with_capacity(ends.len() + 1),
+            a: Vec::with_capacity(most * triangle(q)),
+            r: Vec::with_capacity(most * q * f),
+        };
+        out.starts.push(0);
+        let mut node = 0;
+        for end in ends {
+            while node < end {
+                out.push(level.a.as_slice(), level.r.as_slice(), (q, f), node..(node + LANES).min(end));
+                node = (node + LANES).min(end);
+            }
+            out.starts.push((out.r.len() / (q * f)) as u32);
+        }
+        out
+    }
+
+    fn push(&mut self, a: &[f64], r: &[f64], (q, f): (usize, usize), nodes: std::ops::Range<usize>) {
+        let (first_a, first_r) = (self.a.len(), self.r.len());
+        self.a.resize(first_a + triangle(q), Lanes::ZERO);
+        self.r.resize(first_r + q * f, Lanes::ZERO);
+        for (lane, node) in nodes.enumerate() {
+            for i in 0..q {
+                for j in 0..i + 1 {
+                    self.a[first_a + pair(i, j)].0[lane] = a[(node * q + i) * q + j];
+                }
+            }
+            let values = &r[node * q * f..(node + 1) * q * f];
+            self.r[first_r..].iter_mut().zip(values).for_each(|(out, &value)| out.0[lane] = value);
+        }
+    }
+
+    /// Groups of a parent.
+    pub(super) fn groups(&self, parent: usize) -> std::ops::Range<usize> {
+        self.starts[parent] as usize..self.starts[parent + 1] as usize
+    }
+}
