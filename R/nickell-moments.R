@@ -92,26 +92,42 @@ nickell_closed <- function(rho, t) {
 
 rho_limit <- 0.999
 
-# The true value whose expected estimate is `estimate`. `left`: sum of squares that the other predictors leave of the earlier value; the
-# residual variance is itself too small, by bias^2 left / (rows - tr H).
+# The true value whose expected estimate is `estimate`. `left`: sum of squares that the other predictors leave of the earlier value. The numerator of
+# the bias is the panel's, the denominator is `left`; `variance` is itself too small, by bias^2 left / (rows - tr H). With `left` given there can be
+# two solutions; the one next to Nickell's, without other predictors, is meant.
 solve_within <- function(panel, estimate, left, variance) {
   free <- panel$rows - sum(panel$trace)
   if (free <= 0) return(list(rho = NA_real_, note = "No person has two analysed sessions."))
+  plain <- solve_rho(function(rho) rho + panel_bias(panel, rho) - estimate)
+  if (is.na(plain$rho)) return(plain)
   bias <- function(rho) {
     slope <- panel_covariance(panel, rho) / left
     # s = sigma^2: s = variance + (s slope)^2 left / free, the smaller root
     a <- slope^2 * left / free
-    s <- if (4 * a * variance < 1 && a > 0) (1 - sqrt(1 - 4 * a * variance)) / (2 * a) else variance
+    s <- if (a == 0) variance else (1 - sqrt(max(1 - 4 * a * variance, 0))) / (2 * a)
     s * slope
   }
-  solve_rho(function(rho) rho + bias(rho) - estimate)
+  roots <- grid_roots(function(rho) rho + bias(rho) - estimate)
+  if (!length(roots)) {
+    plain$note <- "Without regard to the other predictors, with which there is no solution."
+    return(plain)
+  }
+  list(rho = roots[[which.min(abs(roots - plain$rho))]], note = NA_character_)
 }
 
+grid_roots <- function(gap) {
+  grid <- seq(-rho_limit, rho_limit, length.out = 200L)
+  values <- vapply(grid, gap, 0)
+  turn <- which(diff(sign(values)) != 0)
+  vapply(turn, function(k) stats::uniroot(gap, grid[k + 0:1], tol = 1e-10)$root, 0)
+}
+
+# Nickell's bias is smaller than what rho grows: there is one solution.
 solve_rho <- function(gap) {
   ends <- c(gap(-rho_limit), gap(rho_limit))
-  if (anyNA(ends)) return(list(rho = NA_real_, note = "The expected bias could not be computed."))
   if (ends[[2L]] < 0) {
-    return(list(rho = NA_real_, note = "The estimate is larger than a stationary autoregression with so few sessions is expected to give: a trend, or a true value near 1."))
+    note <- "The estimate is larger than a stationary autoregression with so few sessions is expected to give: a trend, or a true value near 1."
+    return(list(rho = NA_real_, note = note))
   }
   if (ends[[1L]] > 0) return(list(rho = NA_real_, note = "The estimate is smaller than any stationary autoregression is expected to give."))
   list(rho = stats::uniroot(gap, c(-rho_limit, rho_limit), tol = 1e-10)$root, note = NA_character_)
@@ -168,7 +184,7 @@ raw_expected <- function(panel, rho, spread) {
 }
 
 # For each rho the first equation is linear in the spread; the second then has one unknown.
-solve_raw <- function(fit, panel, estimate, column) {
+solve_raw <- function(fit, panel, estimate, column, shift = 0) {
   lambda <- intercept_ratio(fit)
   if (is.na(lambda)) return(list(rho = NA_real_, note = "The model has no random intercept of persons: the bias is not of this kind."))
   if (lambda > 1e-8) {
@@ -181,15 +197,11 @@ solve_raw <- function(fit, panel, estimate, column) {
       if (!is.finite(spread) || spread < 0) return(NA_real_)
       raw_scores(panel, rho, spread, estimate, lambda)[["lambda"]]
     }
-    grid <- seq(-rho_limit, rho_limit, length.out = 400L)
-    values <- vapply(grid, gap, 0)
-    turn <- which(diff(sign(values)) != 0)
-    if (length(turn)) {
-      roots <- vapply(turn, function(k) stats::uniroot(gap, grid[k + 0:1], tol = 1e-10)$root, 0)
-      return(list(rho = roots[[which.min(abs(roots - estimate))]], note = NA_character_))
-    }
+    roots <- grid_roots(gap)
+    # of several solutions the one that claims the smallest bias
+    if (length(roots)) return(list(rho = roots[[which.min(abs(roots - estimate))]], note = NA_character_))
   }
-  from_within(fit, panel, column)
+  from_within(fit, panel, column, shift)
 }
 
 # Variance of the persons' random intercepts, of all levels, over the residual variance.
@@ -201,7 +213,7 @@ intercept_ratio <- function(fit) {
 }
 
 # With no intercept variance left the raw estimate says nothing about the true one; the deviations within persons do.
-from_within <- function(fit, panel, column) {
+from_within <- function(fit, panel, column, shift) {
   person <- person_factor(fit)
   x <- kept_x(fit)
   centred <- apply(x, 2L, group_mean, group = person)
@@ -215,7 +227,7 @@ from_within <- function(fit, panel, column) {
   kept <- keep[!is.na(made$coefficients)]
   left <- stats::lm.fit(x[, setdiff(kept, place), drop = FALSE], x[, place])$residuals
   variance <- sum(made$residuals^2) / (nrow(x) - sum(panel$persons) - length(kept))
-  out <- solve_within(panel, made$coefficients[[1L]], sum(left^2), variance)
+  out <- solve_within(panel, made$coefficients[[1L]] + shift, sum(left^2), variance)
   out$note <- paste(
     c("The intercept variance does not tell how far persons' levels differ; the true value is from the deviations within persons.", stats::na.omit(out$note)),
     collapse = " "

@@ -11,7 +11,8 @@
 #' (1981) derived. With T sessions per person and an autoregression rho the bias is
 #' `-(1+rho)/(T-1) (1 - (1-rho^T)/(T(1-rho)))` over `1 - 2 rho/((1-rho)(T-1)) (1 - (1-rho^T)/(T(1-rho)))`. Persons with different numbers
 #' of sessions, and gaps between them, enter with their own numerator and denominator; with `detrend` those of the person's own trend. The true rho is the one
-#' whose expected estimate is the estimate at hand. `nickell` is this bias without other predictors; `bias` takes into account that the other predictors of the
+#' whose expected estimate is the estimate at hand. `nickell` is this bias without other predictors; `bias` takes into account that the other
+#' predictors of the
 #' model explain part of the earlier value, which makes it larger (numerator the same, denominator what they leave of the earlier value in the fit).
 #'
 #' **The earlier value as it is** (`lagged(y)`) with a random intercept: usually too large, because the intercept should take up the person's level, but the
@@ -24,7 +25,8 @@
 #' **What is passed on to the other effects** is the regression of the earlier value on the other predictors (with the weights of the
 #' model) times minus the bias: an alliance that goes with the symptoms of the session before has its effect biased as well.
 #'
-#' These are large-sample values for a stationary autoregression with random intercepts, predictors that do not respond to the outcome and no random slopes. They
+#' These are large-sample values for a stationary autoregression with random intercepts, predictors that do not respond to the outcome and no random
+#' slopes. They
 #' are meant to show the size of the problem, not to correct a published estimate. Models without the problem treat persons' levels as latent variables: the
 #' random-intercept cross-lagged panel model (Hamaker, Kuiper and Grasman 2015) and the maximum-likelihood dynamic panel model (Allison, Williams and
 #' Moral-Benito 2017), for instance with 'lavaan' or 'dpm'.
@@ -34,11 +36,15 @@
 #' @param digits Number of decimals to print.
 #' @param ... Not used.
 #' @return An object of class `hlm_nickell`, a list: `table`, a data frame with one row per lagged outcome: `term`, `form` (`"within"` or `"raw"`), `lag`,
-#'   `estimate`, `rho` (the true value that is expected to give this estimate), `bias` (estimate minus `rho`), `nickell` (Nickell's bias at `rho` without other predictors),
-#'   `persons`, `sessions` (analysed sessions per person, mean), `fewest`, `most`, `note`; `effects`, a data frame with the bias passed on to each other coefficient: `term`,
-#'   `type`, `estimate`, `bias`, `ratio` (bias over standard error), `source` (the lagged outcome). `NULL`, with a message, when no lagged outcome is in the model.
+#'   `estimate`, `rho` (the true value that is expected to give this estimate), `bias` (estimate minus `rho`), `nickell` (Nickell's bias at `rho`
+#'   without other predictors),
+#'   `persons`, `sessions` (analysed sessions per person, mean), `fewest`, `most`, `note`; `effects`, a data frame with the bias passed on to each
+#'   other coefficient: `term`,
+#'   `type`, `estimate`, `bias`, `ratio` (bias over standard error), `source` (the lagged outcome). `NULL`, with a message, when no lagged outcome is
+#'   in the model.
 #' @section Errors: `hlm_error_data` when `fit` is no fit of [hlm()].
-#' @source Nickell (1981), *Econometrica* 49, 1417-1426, eqs. 18 and 26; Allison, Williams and Moral-Benito (2017), *Socius* 3, 1-17; Hamaker, Kuiper and Grasman
+#' @source Nickell (1981), *Econometrica* 49, 1417-1426, eqs. 18 and 26; Allison, Williams and Moral-Benito (2017), *Socius* 3, 1-17; Hamaker, Kuiper
+#'   and Grasman
 #'   (2015), *Psychological Methods* 20, 102-116; Hamaker and Grasman (2015), *Frontiers in Psychology* 5, 1492; Falkenström et al. (2017), *Journal of
 #'   Consulting and Clinical Psychology* 85, 537-549.
 #' @export
@@ -90,7 +96,7 @@ nickell_column <- function(fit, column, shift = 0) {
   made <- if (column$form == "within") {
     solve_within(panel, estimate, fit$core$sigma^2 / vcov[place, place], fit$core$sigma^2)
   } else {
-    solve_raw(fit, panel, estimate, column)
+    solve_raw(fit, panel, estimate, column, shift)
   }
   bias <- estimate - made$rho
   row <- data.frame(
@@ -151,8 +157,8 @@ print.hlm_nickell <- function(x, digits = 3L, ...) {
 }
 
 nickell_advice <- paste(
-  "Without this bias: the random-intercept cross-lagged panel model (Hamaker et al. 2015) and the maximum-likelihood dynamic panel model (Allison et al. 2017),",
-  "for instance in 'lavaan' or 'dpm'."
+  "Without this bias: the random-intercept cross-lagged panel model (Hamaker et al. 2015) and the maximum-likelihood dynamic panel model",
+  "(Allison et al. 2017), for instance in 'lavaan' or 'dpm'."
 )
 
 # One or two lines for summary(): what the lagged outcome does here.
@@ -161,8 +167,9 @@ nickell_note <- function(found) {
   row <- found$table[1L, ]
   size <- if (is.na(row$bias)) "" else paste0(", here by about ", formatC(row$bias, format = "f", digits = 2L))
   paste0(
-    "The outcome's earlier value (", row$term, ") beside a random intercept is endogenous: its effect is biased", size, " (", formatC(row$sessions, format = "f", digits = 1L),
-    " sessions per person), and others with it. See nickell_bias(fit); panel models (RI-CLPM, dynamic panel) avoid it."
+    "The outcome's earlier value (", row$term, ") beside a random intercept is endogenous: its effect is biased", size, " (",
+    formatC(row$sessions, format = "f", digits = 1L), " sessions per person), and others with it. ",
+    "See nickell_bias(fit); panel models (RI-CLPM, dynamic panel) avoid it."
   )
 }
 

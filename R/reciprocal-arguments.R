@@ -7,7 +7,7 @@ check_reciprocal_data <- function(data) {
 
 # The name of one numeric column.
 capture_series <- function(expr, names, caller, argument) {
-  name <- if (missing(expr) || identical(expr, quote(expr = ))) NULL else capture_name(expr, names, caller, argument)
+  name <- capture_name(expr, names, caller, argument)
   if (!is.symbol(name)) {
     abort_hlm("formula", c(
       "{.arg {argument}} must be the name of one column of the data.", i = "For example {.code x = alliance, y = symptoms}."
@@ -116,7 +116,8 @@ parse_lags <- function(lags) {
   lags <- stats::setNames(as.integer(lags), names(lags))[c("xy", "yx")]
   if (all(lags == 0L)) {
     abort_hlm("formula", c(
-      "With both {.arg lags} 0 neither variable comes before the other.", i = "One of them must be at least 1; add {.code concurrent = TRUE} for effects of the same session."
+      "With both {.arg lags} 0 neither variable comes before the other.",
+      i = "One of them must be at least 1; add {.code concurrent = TRUE} for effects of the same session."
     ))
   }
   lags

@@ -8,7 +8,7 @@ compare_directions <- function(fits, effects, settings) {
     return(list(table = NULL, correlation = NA_real_, note = "no test of their difference: a standardised effect is missing"))
   }
   if (settings$test == "bootstrap") return(bootstrap_difference(fits, cross, settings))
-  influence <- tryCatch(lapply(fits, cross_influence), hlm_error = identity)
+  influence <- tryCatch(lapply(fits, function(made) cross_influence(made, common_cluster(made, fits))), hlm_error = identity)
   if (inherits(influence, "error")) {
     return(list(
       table = NULL, correlation = NA_real_, note = paste0("no test of their difference by scores (", conditionMessage(influence), "); use test = \"bootstrap\"")
@@ -43,12 +43,34 @@ stacked_correlation <- function(a, b) {
   sum(a[shared] * b[shared]) / sqrt(sum(a^2) * sum(b^2))
 }
 
+# The coarsest grouping factor of either model, for both: the clusters of the two must be the same units. In a model without it its values are
+# taken from the data.
+common_cluster <- function(made, fits) {
+  units <- lapply(fits, function(one) default_cluster(one$fit))
+  unit <- units[[which.min(vapply(units, function(unit) length(unit$labels), 1L))]]
+  own <- default_cluster(made$fit)
+  if (own$name == unit$name) return(own)
+  values <- cluster_values(unit$name, made)
+  groups <- factor(values)
+  as_unit(unit$name, as.integer(groups), levels(groups))
+}
+
+# A grouping factor of the model, a column of the data, or a combination `a:b` of columns, over the analysed rows.
+cluster_values <- function(name, made) {
+  if (name %in% group_names(made$fit)) return(named_cluster(made$fit, name))
+  expr <- if (name %in% names(made$data)) as.name(name) else str2lang(name)
+  if (!all(expr_vars(expr) %in% names(made$data))) {
+    abort_hlm("data", "{.val {name}} is neither a grouping factor nor a column of the data.")
+  }
+  columns <- lapply(as.list(made$data)[expr_vars(expr)], function(x) plain_column(x)[made$fit$rows])
+  group_labels(expr, columns, environment(made$fit$formula))
+}
+
 # Contribution of every cluster (named by its label) to the estimated cross-effect sum_i w_i (beta + b_i): with u_j = X_j'V_j^-1 e_j, M = (X'V^-1X)^-1,
 # a = Z G m (m the weights of the persons' deviations) it is s e'M u_j + a_j'V_j^-1 e_j - (a'V^-1X) M u_j; variances and SDs are taken as given.
-cross_influence <- function(made) {
+cross_influence <- function(made, unit) {
   fit <- made$fit
   check_scores(fit)
-  unit <- default_cluster(fit)
   check_clusters(fit, unit)
   basis <- tree_basis(fit)
   p <- ncol(basis$x)
@@ -118,6 +140,17 @@ cross_value <- function(fit, name) {
   sum(weights * (fixef.hlm(fit)[[name]] + person_deviation(fit, name, cross_person(fit))))
 }
 
+# The unit to draw as a grouping factor of the design (without random effects, where the model has none of it).
+with_cluster <- function(made, unit) {
+  place <- match(unit$name, group_names(made$fit))
+  if (is.na(place)) {
+    place <- length(made$fit$design$groups) + 1L
+    made$fit$design$groups[[place]] <- list(name = unit$name, codes = unit$codes, levels = unit$labels)
+  }
+  made$cluster <- place
+  made
+}
+
 # Clusters of the coarsest factor with all their rows, both models fitted to the same draw. Person means stay as they are in the fits.
 bootstrap_difference <- function(fits, cross, settings) {
   check_session_seed(settings$seed)
@@ -127,7 +160,8 @@ bootstrap_difference <- function(fits, cross, settings) {
     on.exit(assign(".Random.seed", before, envir = globalenv()))
     set.seed(settings$seed)
   }
-  group <- vapply(fits, function(made) match(default_cluster(made$fit)$name, group_names(made$fit)), 1L)
+  fits <- Map(with_cluster, fits, lapply(fits, common_cluster, fits))
+  group <- vapply(fits, `[[`, 1L, "cluster")
   labels <- Map(function(made, g) made$fit$design$groups[[g]]$levels, fits, group)
   known <- union(labels$xy, labels$yx)
   draws <- matrix(NA_real_, settings$nsim, 2L)
@@ -136,6 +170,8 @@ bootstrap_difference <- function(fits, cross, settings) {
     draws[i, ] <- tryCatch(vapply(c("xy", "yx"), function(way) {
       levels <- match(drawn, labels[[way]])
       fit <- with_groups(fits[[way]]$fit, group[[way]], levels[!is.na(levels)])
+      # a unit without random effects has served
+      fit$design$groups <- fit$design$groups[used_groups(fit$design)]
       fit$core <- engine_fit(fit$design, isTRUE(fit$REML), fit$control)
       cross_value(fit, fits[[way]]$roles$within)
     }, 0), hlm_error = function(e) c(NA_real_, NA_real_))

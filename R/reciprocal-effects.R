@@ -118,6 +118,9 @@ slope_sd <- function(fit, places, level) {
   }
   error <- sum(pieces$vcov[rows, rows]) / (4 * variance)
   half <- stats::qnorm((1 + level) / 2) * sqrt(error) / sd
+  if (!is.finite(half) || half > log(1000)) {
+    return(list(sd = sd, variance = error, low = NA_real_, high = NA_real_, note = pieces$problem %||% "too near zero for an interval"))
+  }
   list(sd = sd, variance = error, low = sd * exp(-half), high = sd * exp(half), note = pieces$problem)
 }
 

@@ -26,7 +26,7 @@ concurrent_lag <- function(way, settings) {
   NA_integer_
 }
 
-# list(fit, and the names of its coefficients by role).
+# list(fit, direction, columns, roles: the names of its coefficients by role, data: what it was fitted to).
 fit_direction <- function(way, data, settings, passed) {
   direction <- direction_of(way, settings)
   columns <- outcome_columns(direction, data, settings, passed$caller)
@@ -40,7 +40,7 @@ fit_direction <- function(way, data, settings, passed) {
   shown$data <- passed$data_name
   fit$call <- as.call(c(list(quote(hlm)), shown, passed$dots))
   columns$added <- NULL
-  list(fit = fit, direction = direction, columns = columns, roles = coefficient_roles(fit, direction, columns))
+  list(fit = fit, direction = direction, columns = columns, roles = coefficient_roles(fit, direction, columns), data = data)
 }
 
 # The outcome and its earlier value --------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 # The path diagram of a reciprocal model ('ggplot2').
 
 #' @rdname reciprocal
-#' @details `plot()` draws the path diagram: the earlier session on the left, the later one on the right, `x` above. Numbers are the effects per unit, in brackets within-person standardised; stars mark
+#' @details `plot()` draws the path diagram: the earlier session on the left, the later one on the right, `x` above. Numbers are the effects per
+#'   unit, in brackets within-person standardised; stars mark
 #'   p below .05, .01 and .001. Width follows the standardised size, and effects whose interval includes zero are dashed.
 #' @export
 plot.hlm_reciprocal <- function(x, ...) {
@@ -31,8 +32,10 @@ plot.hlm_reciprocal <- function(x, ...) {
     )
 }
 
+# half the width and height of a box; arrows end a little before it
 box_width <- 0.17
 box_height <- 0.11
+box_gap <- 0.012
 
 # Earlier values on the left, later ones on the right, x above y. With lag 0 a direction starts on the right.
 path_boxes <- function(x) {
@@ -94,15 +97,15 @@ arrow_ends <- function(a, b, pair, way) {
     side <- if (pair) (if (way == "xy") -0.08 else 0.08) else 0
     up <- sign(b$y - a$y)
     x <- rep(a$x + side, 2L)
-    y <- c(a$y + up * box_height, b$y - up * box_height)
+    y <- c(a$y + up * box_height, b$y - up * (box_height + box_gap))
     return(list(x = x, y = y, label = c(x[[1L]] + (if (pair && way == "xy") -0.14 else 0.14), mean(y))))
   }
   if (a$y == b$y) {
-    x <- c(a$x + box_width, b$x - box_width)
+    x <- c(a$x + box_width, b$x - box_width - box_gap)
     return(list(x = x, y = c(a$y, b$y), label = c(mean(x), a$y + 0.075 * (if (a$y > 0.5) 1 else -1))))
   }
   shift <- 0.045 * sign(b$y - a$y)
-  x <- c(a$x + box_width, b$x - box_width)
+  x <- c(a$x + box_width, b$x - box_width - box_gap)
   y <- c(a$y + shift, b$y - shift)
   at <- 0.27
   list(x = x, y = y, label = c(x[[1L]] + at * diff(x), y[[1L]] + at * diff(y)))
@@ -115,10 +118,21 @@ path_label <- function(effect) {
   paste0(number, stars, "\n(", formatC(effect$std.estimate, format = "f", digits = 2L), ")")
 }
 
+# The shaft may be dashed, the head is not.
 path_layer <- function(arrow) {
-  ggplot2::geom_segment(
-    data = arrow, ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend), colour = arrow$colour, linewidth = arrow$width,
-    linetype = arrow$linetype, arrow = ggplot2::arrow(length = ggplot2::unit(0.11, "inches"), type = "closed", angle = 22), linejoin = "mitre"
+  length <- sqrt((arrow$xend - arrow$x)^2 + (arrow$yend - arrow$y)^2)
+  back <- 0.03 / length
+  arrow$x_head <- arrow$xend - back * (arrow$xend - arrow$x)
+  arrow$y_head <- arrow$yend - back * (arrow$yend - arrow$y)
+  list(
+    ggplot2::geom_segment(
+      data = arrow, ggplot2::aes(.data$x, .data$y, xend = .data$x_head, yend = .data$y_head), colour = arrow$colour, linewidth = arrow$width,
+      linetype = arrow$linetype
+    ),
+    ggplot2::geom_segment(
+      data = arrow, ggplot2::aes(.data$x_head, .data$y_head, xend = .data$xend, yend = .data$yend), colour = arrow$colour, linewidth = 0.5,
+      arrow = ggplot2::arrow(length = ggplot2::unit(0.14, "inches"), type = "closed", angle = 22), linejoin = "mitre"
+    )
   )
 }
 
@@ -129,10 +143,11 @@ path_subtitle <- function(x) {
   }
   labels <- x$settings$labels
   found <- c(xy = clear("xy"), yx = clear("yx"))
-  if (all(found)) return(paste("Each precedes the other:", labels[["x"]], "and", labels[["y"]]))
-  if (found[["xy"]]) return(paste0("Only ", labels[["x"]], " precedes ", labels[["y"]], "; the way back is not clear"))
-  if (found[["yx"]]) return(paste0("Only ", labels[["y"]], " precedes ", labels[["x"]], "; the way back is not clear"))
-  paste0("Neither direction is clear: ", labels[["x"]], " and ", labels[["y"]])
+  none <- function(from, to) paste("no clear effect of", labels[[from]], "on", labels[[to]])
+  if (all(found)) return(paste0("Clear effects in both directions: ", labels[["x"]], " on ", labels[["y"]], ", and ", labels[["y"]], " on ", labels[["x"]]))
+  if (found[["xy"]]) return(paste0("An effect of ", labels[["x"]], " on ", labels[["y"]], "; ", none("y", "x")))
+  if (found[["yx"]]) return(paste0("An effect of ", labels[["y"]], " on ", labels[["x"]], "; ", none("x", "y")))
+  paste0("N", substring(none("x", "y"), 2L), ", nor of ", labels[["y"]], " on ", labels[["x"]])
 }
 
 path_caption <- function(x) {
@@ -142,7 +157,12 @@ path_caption <- function(x) {
     paste0("SD of the within effect between persons: ", paste0(slopes$direction, " ", number(slopes$sd), collapse = ", "))
   }
   residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], " ", number(vapply(x$fits[c("xy", "yx")], stats::sigma, 0)), collapse = ", "))
+  outcome <- c(
+    switch(x$settings$outcome, change = "Outcomes: change since the session before", residualised = "Outcomes: residualised change"),
+    if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"
+  )
   paste(c(
-    "Effects per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** p < .01, *** p < .001", paste(c(spread, residual), collapse = ". ")
+    "Effects per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** p < .01, *** p < .001",
+    paste(c(spread, residual), collapse = ". "), if (length(outcome)) paste(outcome, collapse = ". ")
   ), collapse = "\n")
 }

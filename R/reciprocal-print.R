@@ -19,6 +19,14 @@ cat_lines <- function(text, indent = 1L, exdent = indent) {
   cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = indent, exdent = exdent), sep = "\n")
 }
 
+# "patient" or "client" is a word, "id" or "subj_nr" is not.
+person_word <- function(fit) {
+  name <- plain_level(fit$id)
+  if (tolower(name) %in% c("patient", "client", "dyad", "couple", "student", "participant", "subject", "child", "member")) tolower(name) else "person"
+}
+
+plural_word <- function(word) if (word == "child") "children" else paste0(word, "s")
+
 session_words <- function(lag) {
   if (lag == 0L) "the same session" else if (lag == 1L) "the next session" else paste(lag, "sessions later")
 }
@@ -34,7 +42,7 @@ print_directions <- function(x) {
   for (way in c("xy", "yx")) {
     fit <- x$fits[[way]]
     person <- person_factor(fit)
-    n_persons <- if (is.null(person)) "" else paste0(" of ", count(length(person$levels), plain_level(fit$id), paste0(plain_level(fit$id), "s")))
+    n_persons <- if (is.null(person)) "" else paste0(" of ", count(length(person$levels), person_word(fit), plural_word(person_word(fit))))
     cat(" ", way, ": ", direction_title(x, way), " (", count(n_rows(fit), "row"), n_persons, ")\n", sep = "")
   }
   outcome <- switch(settings$outcome,
@@ -58,7 +66,7 @@ print_side_by_side <- function(x, effects, digits) {
   decimals <- max(nchar(sub("^[^.]*[.]?", "", shown[, "Estimate"])), 0L)
   limit <- function(value) if (any(grepl("e", shown))) formatC(value, digits = digits, format = "g") else formatC(value, digits = decimals, format = "f")
   cells <- cbind(
-    shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value),
+    ` ` = role_words(effects$role), shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value),
     Interval = paste0("[", limit(effects$conf.low), ", ", limit(effects$conf.high), "]"), Std. = number(effects$std.estimate),
     `Std. interval` = ifelse(is.na(effects$std.low), "", paste0("[", number(effects$std.low), ", ", number(effects$std.high), "]"))
   )
@@ -66,14 +74,15 @@ print_side_by_side <- function(x, effects, digits) {
     mine <- effects$direction == way
     rbind(
       c(paste0(way, ": ", direction_title(x, way)), rep("", ncol(cells))),
-      cbind(paste0("  ", effects$term[mine], role_words(effects$role[mine])), cells[mine, , drop = FALSE])
+      cbind(paste0("  ", effects$term[mine]), cells[mine, , drop = FALSE])
     )
   })
   table <- do.call(rbind, blocks)
   colnames(table)[[1L]] <- ""
-  print_table(unname_rows(table), right = seq_len(ncol(table))[-1L])
+  print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)])
   cat_lines(paste0(
-    "(t tests with ", paste(x$inference, collapse = "; "), "; ", format(100 * x$settings$conf.level), " % intervals; Std.: persons' own SDs, averaged over persons)"
+    "(t tests with ", paste(x$inference, collapse = "; "), "; ",
+    format(100 * x$settings$conf.level), " % intervals; Std.: persons' own SDs, averaged over persons)"
   ))
 }
 
@@ -83,8 +92,11 @@ unname_rows <- function(table) {
 }
 
 role_words <- function(role) {
-  words <- c(within = "  within, the effect in question", concurrent = "", between = "", autoregression = "  earlier value", moderation = "")
-  unname(ifelse(role %in% names(words), words[role], ""))
+  words <- c(
+    within = "within *", concurrent = "within, other session", between = "between", autoregression = "earlier value", moderation = "changes *",
+    moderator = "moderator", covariate = "covariate"
+  )
+  unname(words[role])
 }
 
 print_slopes <- function(x, digits) {
@@ -129,7 +141,7 @@ direction_words <- function(x, way) {
   what <- settings$labels[[substr(way, 2L, 2L)]]
   row <- x$effects[x$effects$direction == way & x$effects$role == "within", , drop = FALSE]
   if (!nrow(row)) return(paste0(direction_title(x, way), ": the within effect could not be estimated."))
-  person <- plain_level(x$fits[[way]]$id)
+  person <- person_word(x$fits[[way]])
   usual <- if (settings$detrend[[substr(way, 1L, 1L)]] > 0L) "expected from the own course of this" else "usual for this"
   lag <- settings$lags[[way]]
   when <- if (lag == 0L) "In a session with" else if (lag == 1L) "After a session with" else paste(lag, "sessions after one with")
@@ -142,13 +154,13 @@ direction_words <- function(x, way) {
   limits <- paste0(format(100 * settings$conf.level), " % interval ", signed(row$conf.low), " to ", signed(row$conf.high))
   clear <- row$p.value < 1 - settings$conf.level
   size <- paste0(number(row$estimate), " points ", if (row$estimate < 0) "lower" else "higher", " for each point more")
-  at <- if (any(x$effects$direction == way & x$effects$role == "moderation")) " (where the moderators are 0 or at their reference)" else ""
+  at <- if (any(x$effects$direction == way & x$effects$role == "moderation")) "where the moderators are 0 or at their reference; " else ""
   verdict <- if (clear) {
     paste0(outcome, " ", size)
   } else {
     paste0(outcome, " neither clearly higher nor clearly lower: ", size, " on average, no more than chance can bring about")
   }
-  paste0(when, " higher ", who, " than ", usual, " ", person, ", ", verdict, at, " (", where, "; ", limits, ").")
+  paste0(when, " higher ", who, " than ", usual, " ", person, ", ", verdict, " (", where, "; ", at, limits, ").")
 }
 
 print_reciprocal_notes <- function(x) {
@@ -162,7 +174,8 @@ print_reciprocal_notes <- function(x) {
       paste0(way, ": the earlier value of the outcome is endogenous; the size of the bias cannot be told. ", row$note)
     } else {
       paste0(
-        way, ": with ", formatC(row$sessions, format = "f", digits = 1L), " sessions per person the effect of the outcome's earlier value (", number(row$estimate),
+        way, ": with ", formatC(row$sessions, format = "f", digits = 1L),
+        " sessions per person the effect of the outcome's earlier value (", number(row$estimate),
         ") is expected to be biased by ", number(row$bias),
         if (nrow(moved)) paste0(", the within effect by ", number(moved$bias), " (", formatC(moved$ratio, format = "f", digits = 1L), " standard errors)"), "."
       )

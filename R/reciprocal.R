@@ -32,7 +32,8 @@
 #'   the raw autoregression the other coefficients are those of `"level"`, only that of y(t-1) is smaller by 1.
 #' * `"residualised"`: what is left of y(t) after one regression on y(t-1), by ordinary least squares over all pairs of sessions of all persons. The
 #'   classical two-step residual. Since the first step gives y(t-1) also what it shares with the predictor, the effect is
-#'   too small when the two are correlated (Maxwell, Delaney and Manheimer 1985): it is offered to reproduce published analyses, `"level"` does the same in one
+#'   too small when the two are correlated (Maxwell, Delaney and Manheimer 1985): it is offered to reproduce published analyses, `"level"` does the
+#'   same in one
 #'   step without this fault.
 #'
 #' The session that is subtracted or regressed on is the one of the autoregression, see above.
@@ -40,9 +41,12 @@
 #' @section Trends:
 #' `detrend` names the variables from which each person's own straight line over time is removed (Curran and Bauer 2011); a number is the degree of a
 #' polynomial. A detrended variable is detrended wherever it stands. As predictor: `within(lagged(x), detrend = TRUE)`, the deviation from the person's
-#' line, and `between(lagged(x), detrend = TRUE)`, the level of the line at time `at` of the predictor's own session (by default the first session of the data),
-#' fitted to the analysed rows as everywhere in [hlm()]. As outcome (and its earlier value): the variable minus the person's own least-squares line plus the person's own mean,
-#' over all rows of the data (after `subset`) with a value and a time, so that sessions which no row of the model can use, as the first one, still inform the line;
+#' line, and `between(lagged(x), detrend = TRUE)`, the level of the line at time `at` of the predictor's own session (by default the first session of
+#' the data),
+#' fitted to the analysed rows as everywhere in [hlm()]. As outcome (and its earlier value): the variable minus the person's own least-squares line
+#' plus the person's own mean,
+#' over all rows of the data (after `subset`) with a value and a time, so that sessions which no row of the model can use, as the first one, still
+#' inform the line;
 #' persons with too few values for a line are left out with a warning. To control for time instead, put it among the covariates:
 #' `covariates = session`. Whether a trend should be removed is a question of theory (Wang and Maxwell 2015; Falkenström et al. 2017): report both.
 #'
@@ -57,7 +61,8 @@
 #' @section Random slopes:
 #' With a normal distribution of slopes around b with standard deviation sd, the share of persons whose effect has the other sign is
 #' pnorm(-|b|/sd). Its interval comes from the delta method on the normal-quantile scale, with the covariance of the estimates of
-#' b (fixed effects and variances are asymptotically independent). With moderators the share is the mean over persons of the share at their own moderator values. Beside
+#' b (fixed effects and variances are asymptotically independent). With moderators the share is the mean over persons of the share at their own
+#' moderator values. Beside
 #' it stands the count of persons whose own (empirical-Bayes) slope has the other sign; shrinkage makes this count smaller than the share says.
 #'
 #' @param data A data frame, one row per person and session.
@@ -68,7 +73,8 @@
 #' @param covariates Further predictors, given in the same ways.
 #' @param detrend `"none"`, `"x"`, `"y"` or `"both"`; `TRUE` for both; a number for the degree of both; or `c(x = 1, y = 2)`.
 #' @param random `"slope"` (default): a random intercept and a random slope of the within effect for each person (and, with `level`, a random intercept for
-#'   each unit of the level); `"uncorrelated"`: the same without their correlation; `"intercept"`; or a one-sided formula such as `~ 1 + slope | therapist/id`, where `slope` stands for
+#'   each unit of the level); `"uncorrelated"`: the same without their correlation; `"intercept"`; or a one-sided formula such as `~ 1 + slope |
+#'   therapist/id`, where `slope` stands for
 #'   the within part of the predictor. A list as above is possible.
 #' @param residual Structure of the residuals, passed to [hlm()].
 #' @param lags Sessions from predictor to outcome, `c(xy = 1, yx = 1)`; one number for both.
@@ -90,9 +96,11 @@
 #' @return An object of class `hlm_reciprocal`, a list:
 #'   * `fits`: the fits `xy` and `yx`, of class `hlm`;
 #'   * `effects`: a data frame with one row per coefficient: `direction`, `outcome`, `role` (`"autoregression"`, `"within"`, `"between"`, `"concurrent"`,
-#'     `"moderation"`, `"moderator"`, `"covariate"`), `term`, `estimate`, `std.error`, `df`, `statistic`, `p.value`, `conf.low`, `conf.high`, and standardised within persons
+#'     `"moderation"`, `"moderator"`, `"covariate"`), `term`, `estimate`, `std.error`, `df`, `statistic`, `p.value`, `conf.low`, `conf.high`, and
+#'     standardised within persons
 #'     `std.estimate`, `std.error.std`, `std.low`, `std.high`;
-#'   * `slopes`: one row per direction with a random slope: the average effect, the SD with its interval, the expected share of persons with the other sign and its
+#'   * `slopes`: one row per direction with a random slope: the average effect, the SD with its interval, the expected share of persons with the
+#'     other sign and its
 #'     interval, the number of persons and how many of them have the other sign;
 #'   * `difference`: the tests; `correlation`: of the two standardised estimates; `nickell`: see [nickell_bias()], per direction; `settings`.
 #'
@@ -100,8 +108,10 @@
 #' @section Errors: `hlm_error_data` for variables that are not there or not numbers, `hlm_error_formula` for arguments that are not understood; those of
 #'   [hlm()].
 #' @source Falkenström, Granström and Holmqvist (2013), *Journal of Counseling Psychology* 60, 317-328; Curran and Bauer (2011), *Annual Review of
-#'   Psychology* 62, 583-619; Falkenström, Finkel, Sandell, Rubel and Holmqvist (2017), *Journal of Consulting and Clinical Psychology* 85, 537-549; Hamaker and
-#'   Grasman (2015), *Frontiers in Psychology* 5, 1492; Maxwell, Delaney and Manheimer (1985), *Journal of Educational Statistics* 10, 197-209; Nickell (1981),
+#'   Psychology* 62, 583-619; Falkenström, Finkel, Sandell, Rubel and Holmqvist (2017), *Journal of Consulting and Clinical Psychology* 85, 537-549;
+#'   Hamaker and
+#'   Grasman (2015), *Frontiers in Psychology* 5, 1492; Maxwell, Delaney and Manheimer (1985), *Journal of Educational Statistics* 10, 197-209;
+#'   Nickell (1981),
 #'   *Econometrica* 49, 1417-1426; Schuurman, Ferrer, de Boer-Sonnenschein and Hamaker (2016), *Psychological Methods* 21, 206-221; Weesie (1999), *Stata
 #'   Technical Bulletin* 52, 34-47; White (1982), *Econometrica* 50, 1-25.
 #' @seealso [nickell_bias()]
@@ -124,8 +134,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   check_reciprocal_data(data)
   names <- names(data)
   given <- list(
-    x = capture_series(substitute(x), names, caller, "x"), y = capture_series(substitute(y), names, caller, "y"),
-    id = capture_name(substitute(id), names, caller, "id"), time = capture_time(substitute(time), names, caller),
+    x = capture_series(if (!missing(x)) substitute(x), names, caller, "x"), y = capture_series(if (!missing(y)) substitute(y), names, caller, "y"),
+    id = if (!missing(id)) capture_name(substitute(id), names, caller, "id"), time = if (!missing(time)) capture_time(substitute(time), names, caller),
     moderators = capture_terms(substitute(moderators), names, caller, "moderators"),
     covariates = capture_terms(substitute(covariates), names, caller, "covariates"),
     random = capture_random(substitute(random), caller), level = if (!is.null(substitute(level))) level_names(substitute(level), level, names)
@@ -146,7 +156,10 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
 }
 
 new_reciprocal <- function(call, fits, settings, tests) {
-  inferences <- lapply(fits, function(made) resolve_inference(made$fit, tests$ddf, tests$vcov, tests$cluster))
+  inferences <- lapply(fits, function(made) {
+    cluster <- if (!is.null(tests$cluster)) cluster_values(tests$cluster, made)
+    resolve_inference(made$fit, tests$ddf, tests$vcov, cluster)
+  })
   effects <- do.call(rbind, unname(Map(direction_effects, fits, inferences, MoreArgs = list(settings = settings))))
   row.names(effects) <- NULL
   compared <- compare_directions(fits, effects, settings)
