@@ -25,7 +25,8 @@
 #' **What is passed on to the other effects** is the regression of the earlier value on the other predictors (with the weights of the
 #' model) times minus the bias: an alliance that goes with the symptoms of the session before has its effect biased as well.
 #'
-#' These are large-sample values for a stationary autoregression with random intercepts, predictors that do not respond to the outcome and no random
+#' These are large-sample values for a stationary autoregression with random intercepts and independent residuals, predictors that do not respond
+#' to the outcome and no random
 #' slopes. They
 #' are meant to show the size of the problem, not to correct a published estimate. Models without the problem treat persons' levels as latent variables: the
 #' random-intercept cross-lagged panel model (Hamaker, Kuiper and Grasman 2015) and the maximum-likelihood dynamic panel model (Allison, Williams and

@@ -202,6 +202,7 @@ summary.hlm_reciprocal <- function(object, ...) {
   structure(object, class = c("summary.hlm_reciprocal", "hlm_reciprocal"))
 }
 
+#' @rdname reciprocal
 #' @export
 print.summary.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   print_directions(x)

@@ -67,6 +67,7 @@
 #'
 #' @param data A data frame, one row per person and session.
 #' @param x,y The two variables, as bare names or strings. `x` is usually the process (alliance), `y` the outcome (symptoms).
+#'   In the methods `x` is the result.
 #' @param id,time The person and the session, as in [hlm()]; `id = therapist:patient` when patients are numbered anew by every therapist.
 #' @param moderators Variables that may change the within-person effects: names (`c(treatment, age)`), or a one-sided formula of the grammar of [hlm()].
 #'   Each is added with its main effect and its product with the within part of the predictor. A list `list(xy = , yx = )` has one for each direction.

@@ -21,10 +21,12 @@ random_panel <- function(seed) {
 }
 
 loop_lag <- function(d, back) {
+  person <- as.character(d$person)
+  session <- d$session
   out <- rep(NA_real_, nrow(d))
-  for (i in seq_len(nrow(d))) {
-    for (j in seq_len(nrow(d))) {
-      if (d$person[[i]] == d$person[[j]] && abs(d$session[[i]] - back - d$session[[j]]) < 1e-6) out[[i]] <- d$x[[j]]
+  for (i in seq_along(out)) {
+    for (j in seq_along(out)) {
+      if (person[i] == person[j] && abs(session[i] - back - session[j]) < 1e-6) out[i] <- d$x[j]
     }
   }
   out

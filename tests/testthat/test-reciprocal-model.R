@@ -13,9 +13,9 @@ test_that("the formulas are those of the documentation", {
     yx = "x ~ session + group + within(lagged(x)) + within(y) + between(y) + (1 | person)"
   ))
   expect_identical(
-    fit_formula(level = "therapist", random = "uncorrelated", autoregression = FALSE, moderators = ~ group + within(y), concurrent = TRUE)[["xy"]], paste(
-      "y ~ within(lagged(x)) + within(x) + between(lagged(x), level = \"therapist\") + (group + within(y)) +",
-      "within(lagged(x)):(group + within(y)) + (1 + within(lagged(x)) || person) + (1 | therapist)"
+    fit_formula(level = "therapist", random = "uncorrelated", autoregression = FALSE, moderators = ~ group + within(session), concurrent = TRUE)[["xy"]], paste(
+      "y ~ within(lagged(x)) + within(x) + between(lagged(x), level = \"therapist\") + (group + within(session)) +",
+      "within(lagged(x)):(group + within(session)) + (1 + within(lagged(x)) || person) + (1 | therapist)"
     )
   )
 })
