@@ -98,7 +98,8 @@ newdata_value <- function(fit, what, rows, given) {
 }
 
 lag_id <- function(fit) {
-  str2lang(fit$id)
+  # one name may have blanks, a combination is kept as code
+  if (fit$id %in% names(fit$data)) as.name(fit$id) else str2lang(fit$id)
 }
 
 newdata_time <- function(means, rows) {

@@ -21,7 +21,8 @@
 #'   in), `varcor`, `residual` (parameters of the residual structure: `structure`, `variable`, `level`, `reference`,
 #'   `distance` (median distance in time of neighbours), `estimate`, `std.error`, `lower`, `upper`; `NULL` without one), `icc`
 #'   (`NULL` when residual variances differ), `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors
-#'   come from), `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
+#'   come from), `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split),
+#'   `nickell` (a sentence on the bias from a lagged outcome, see [nickell_bias()]; `NULL` without one), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -44,7 +45,7 @@ summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
       icc = if (!has_hetero_residuals(object)) icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
       AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object)),
-      contextual = contextual_table(object, inference)
+      contextual = contextual_table(object, inference), nickell = nickell_note(nickell_of(object))
     ),
     class = "summary.hlm"
   )
@@ -71,6 +72,7 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
     cat("\n")
     print_contextual(x$contextual, digits)
   }
+  print_nickell_note(x$nickell)
   cat("\nRandom effects\n")
   print_table(varcorr_table(x$varcor, c("Variance", "Std.Dev."), digits))
   print_residual(x$residual, x$sigma)
