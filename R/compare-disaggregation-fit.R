@@ -302,7 +302,7 @@ same_effects <- function(a, b) {
 
 # Is a focal part in an interaction? Its coefficient is then a conditional effect.
 moderated_effects <- function(problem) {
-  labels <- attr(stats::terms(stats::as.formula(call("~", problem$marked$fixed), globalenv())), "factors")
+  labels <- attr(sum_terms(apart(problem$marked$fixed, problem)), "factors")
   if (!is.matrix(labels)) return(FALSE)
   markers <- unlist(lapply(seq_along(problem$focal), function(i) c(as.character(within_marker(i)), as.character(between_marker(i)))))
   mine <- rownames(labels) %in% markers

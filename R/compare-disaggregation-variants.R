@@ -134,7 +134,7 @@ needs_clock <- function(settings, base) {
 
 within_marker <- function(i) as.name(paste0("..within", i, ".."))
 between_marker <- function(i) as.name(paste0("..between", i, ".."))
-contextual_marker <- function(i) as.name(paste0("..contextual", i, ".."))
+both_marker <- function(i) as.name(paste0("..both", i, ".."))
 
 # list(response, fixed, bars: list(op, lhs, group)), with markers.
 marked_formula <- function(fit, focal) {
@@ -154,14 +154,14 @@ marked_formula <- function(fit, focal) {
 
 mark_requests <- function(expr, focal, i, env) {
   # beside cx(x), x itself is the within part wherever it stands as a term
-  if (focal$contextual && identical(expr, focal$raw)) return(within_marker(i))
+  if (focal$contextual && focal$lag == 0L && identical(expr, focal$expr)) return(within_marker(i))
   if (!is.call(expr)) return(expr)
   head <- call_head(expr)
   if (head %in% request_heads) {
     request <- parse_request(expr, env)
-    if (head == "lagged" || !identical(request$expr, focal$expr) || request$lag != focal$lag) return(expr)
-    both <- call("(", call("+", within_marker(i), between_marker(i)))
-    return(switch(head, within = within_marker(i), between = between_marker(i), both))
+    if (!identical(request$expr, focal$expr) || request$lag != focal$lag) return(expr)
+    alone <- if (focal$contextual) within_marker(i) else expr
+    return(switch(head, within = within_marker(i), between = between_marker(i), lagged = alone, both_marker(i)))
   }
   inner <- focal
   # an argument of a function is not a term
@@ -175,18 +175,24 @@ mark_requests <- function(expr, focal, i, env) {
 # x[, 1] has an empty argument
 missing_argument <- function(expr, k) identical(expr[[k]], quote(expr = ))
 
-# list(formula, data, time_covariate): the formula of a specification. `problem` is that of compare_disaggregation().
+# The markers of both parts at once as sums, so that terms can be told apart.
+apart <- function(expr, problem) {
+  n <- seq_along(problem$focal)
+  sums <- lapply(n, function(i) call("(", call("+", within_marker(i), between_marker(i))))
+  eval(call("substitute", expr, stats::setNames(sums, vapply(n, function(i) as.character(both_marker(i)), ""))))
+}
+
+sum_terms <- function(expr) stats::terms(stats::as.formula(call("~", expr), globalenv()))
+
+# The formula of a specification. `problem` is that of compare_disaggregation().
 variant_formula <- function(problem, settings, response = NULL) {
   marked <- problem$marked
   base <- problem$base
-  drop <- function(variable) FALSE
-  if (base$time && !settings$time) drop <- function(variable) problem$time %in% expr_vars(variable)
-  if (settings$x == "raw") {
-    gone <- vapply(seq_along(problem$focal), function(i) as.character(between_marker(i)), "")
-    inner <- drop
-    drop <- function(variable) inner(variable) || any(expr_vars(variable) %in% gone)
-  }
-  if (settings$x == "raw" || base$time && !settings$time) marked <- drop_terms(marked, drop)
+  gone <- c(
+    if (base$time && !settings$time) problem$time,
+    if (settings$x == "raw") vapply(seq_along(problem$focal), function(i) as.character(between_marker(i)), "")
+  )
+  if (length(gone)) marked <- drop_terms(marked, gone, problem)
   if (settings$x == "contextual") marked$fixed <- add_contextual(marked$fixed, problem)
   if (settings$time && !base$time) marked$fixed <- call("+", marked$fixed, problem$time_term)
   for (i in seq_along(problem$focal)) marked <- fill_markers(marked, variant_calls(problem, i, settings))
@@ -201,11 +207,11 @@ join_parts <- function(marked) {
   Reduce(function(a, b) call("+", a, b), c(list(marked$fixed), bars))
 }
 
-# Every product of variables with one to be dropped, from the fixed part and the bars. A bar without any effect left goes altogether.
-drop_terms <- function(marked, drop) {
-  marked$fixed <- drop_from_sum(marked$fixed, drop) %||% 0
+# Every product with one of the variables `gone` out of the fixed part and the bars. A bar without any effect left goes altogether.
+drop_terms <- function(marked, gone, problem) {
+  marked$fixed <- drop_from_sum(marked$fixed, gone, problem) %||% 0
   marked$bars <- Filter(Negate(is.null), lapply(marked$bars, function(bar) {
-    kept <- drop_from_sum(bar$lhs, drop)
+    kept <- drop_from_sum(bar$lhs, gone, problem)
     if (is.null(kept)) return(NULL)
     bar$lhs <- kept
     bar
@@ -217,10 +223,10 @@ drop_terms <- function(marked, drop) {
 }
 
 # NULL when nothing is left, not even an intercept.
-drop_from_sum <- function(expr, drop) {
-  tt <- stats::terms(stats::as.formula(call("~", expr), globalenv()))
+drop_from_sum <- function(expr, gone, problem) {
+  tt <- sum_terms(apart(expr, problem))
   variables <- as.list(attr(tt, "variables"))[-1L]
-  out <- vapply(variables, drop, NA)
+  out <- vapply(variables, function(variable) any(expr_vars(variable) %in% gone), NA)
   if (!any(out)) return(expr)
   factors <- attr(tt, "factors")
   terms <- list()
@@ -230,19 +236,19 @@ drop_from_sum <- function(expr, drop) {
   }
   # an offset is known, not estimated: it stays
   terms <- c(terms, variables[attr(tt, "offset")])
-  intercept <- attr(tt, "intercept")
-  if (!length(terms)) return(if (intercept == 1L) 1)
-  Reduce(function(a, b) call("+", a, b), c(list(intercept), terms))
+  intercept <- attr(tt, "intercept") == 1L
+  if (!length(terms)) return(if (intercept) 1)
+  Reduce(function(a, b) call("+", a, b), c(if (!intercept) 0, terms))
 }
 
 # cx(x) stands for x itself and between(x), which are in the model already; it marks the model as contextual.
 add_contextual <- function(fixed, problem) {
-  labels <- attr(stats::terms(stats::as.formula(call("~", fixed), globalenv())), "term.labels")
+  labels <- attr(sum_terms(apart(fixed, problem)), "term.labels")
   for (i in seq_along(problem$focal)) {
     if (!all(c(as.character(within_marker(i)), as.character(between_marker(i))) %in% labels)) {
       abort_hlm("design", "The contextual form needs the main effects of both the within and the between part.")
     }
-    fixed <- call("+", fixed, contextual_marker(i))
+    if (!as.character(both_marker(i)) %in% all.names(fixed)) fixed <- call("+", fixed, both_marker(i))
   }
   fixed
 }
@@ -259,8 +265,9 @@ fill_markers <- function(marked, calls) {
 # What the markers of focal variable i stand for.
 variant_calls <- function(problem, i, settings) {
   focal <- variant_focal(problem, i, settings)
-  value <- if (focal$lag == 0L) focal$expr else call("lagged", focal$expr, focal$lag)
-  request <- function(head, degree = focal$degree, level = TRUE) {
+  value <- lagged_call(focal$expr, focal$lag)
+  request <- function(head, level = TRUE) {
+    degree <- focal$degree
     parts <- list(as.name(head), value)
     if (degree > 0L) parts$detrend <- if (degree == 1L) TRUE else degree
     if (level) {
@@ -269,12 +276,16 @@ variant_calls <- function(problem, i, settings) {
     }
     as.call(parts)
   }
-  split <- settings$x %in% c("mean", "detrend")
+  raw <- settings$x %in% c("contextual", "raw")
   calls <- list(
-    if (split) request("within", level = FALSE) else value,
-    request("between"), request("cx", 0L)
+    if (raw) value else request("within", level = FALSE), request("between"),
+    if (settings$x == "raw") value else request(if (raw) "cx" else "wb")
   )
-  stats::setNames(calls, vapply(list(within_marker(i), between_marker(i), contextual_marker(i)), as.character, ""))
+  stats::setNames(calls, vapply(list(within_marker(i), between_marker(i), both_marker(i)), as.character, ""))
+}
+
+lagged_call <- function(expr, lag) {
+  if (lag == 0L) expr else if (lag == 1L) call("lagged", expr) else call("lagged", expr, as.double(lag))
 }
 
 # The focal variable as a specification has it: lag, degree of the trend, whether it is x itself and the mean.

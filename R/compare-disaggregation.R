@@ -169,17 +169,16 @@ focal_names <- function(fit, expr, caller) {
   known[unique(place)]
 }
 
-# Per variable: label, expr, lag and how the fit splits it (degree, at, chain, contextual); `raw` is the variable as a term.
+# Per variable: label, expr, lag and how the fit splits it (degree, at, chain, contextual).
 focal_variables <- function(fit, labels) {
   lapply(unname(labels), function(label) {
     keys <- Filter(function(key) fit$spec$sources[[key]]$label == label, names(fit$spec$sources))
     source <- fit$spec$sources[[keys[[1L]]]]
     value <- fit$spec$values[[source$value]]
     columns <- Filter(function(column) column$source == keys[[1L]] && column$kind == "between", fit$spec$columns)
-    raw <- if (value$lag == 0L) value$expr else call("lagged", value$expr, value$lag)
     list(
       label = label, expr = value$expr, lag = value$lag, degree = source$degree, contextual = any(keys %in% fit$spec$contextual),
-      at = if (length(columns)) columns[[1L]]$at else 0, chain = if (length(columns)) columns[[1L]]$chain else character(), raw = raw
+      at = if (length(columns)) columns[[1L]]$at else 0, chain = if (length(columns)) columns[[1L]]$chain else character()
     )
   })
 }
@@ -226,8 +225,9 @@ comparison_data <- function(fit, clock, data) {
 
 has_time_term <- function(fixed, clock) {
   if (is.null(clock)) return(FALSE)
-  labels <- attr(stats::terms(stats::as.formula(call("~", fixed), globalenv())), "term.labels")
-  any(vapply(labels, function(label) clock %in% expr_vars(str2lang(label)), NA))
+  tt <- sum_terms(fixed)
+  variables <- setdiff(seq_along(attr(tt, "variables"))[-1L] - 1L, attr(tt, "offset"))
+  any(vapply(as.list(attr(tt, "variables"))[variables + 1L], function(variable) clock %in% expr_vars(variable), NA))
 }
 
 check_clock <- function(problem, specifications) {
