@@ -40,17 +40,23 @@ n_persons_of <- function(fit) {
 # What a reader should know about a fit that is there; "" when there is nothing.
 status_reason <- function(problem, settings, fit) {
   status <- fit_status(fit)
-  lost <- fit$dropped[startsWith(names(fit$dropped), "trend of ")]
+  lost <- fit$dropped[grepl("^trend of ", names(fit$dropped))]
   words <- c(
     if (status$status == "failed") status$message,
     if (status$status == "boundary") status$words,
-    if (status$status == "boundary" && settings$y == "detrend") "Of a detrended outcome this is expected where it concerns time.",
+    if (settings$y == "detrend" && concerns_time(problem, fit)) "This is expected: no trend is left in the outcome.",
     if (settings$y == "detrend" && !is.null(attr(fit, "short_rows"))) {
       paste(count(attr(fit, "short_rows"), "row"), "of persons with too few sessions for a trend of the outcome left out.")
     },
     if (length(lost)) paste(count(sum(lost), "row"), "of persons with too few sessions for a trend left out.")
   )
   paste(words, collapse = " ")
+}
+
+# Is a random effect of time at the boundary?
+concerns_time <- function(problem, fit) {
+  components <- unlist(lapply(fit$core$boundary, `[[`, "component"))
+  any(vapply(components, function(name) problem$time %in% tryCatch(all.names(str2lang(name)), error = function(e) name), NA))
 }
 
 # The model of a specification, from what the fit keeps. Warnings and messages of hlm() are known from the fit or told by status_reason().

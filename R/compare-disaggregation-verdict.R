@@ -57,9 +57,8 @@ verdict_text <- function(mine, settings, level) {
   turned <- if (!all(same)) {
     other <- setdiff(c("negative", "positive"), usual)
     significant <- sum(mine$significant & !same)
-    paste0(
-      " The sign changes ", reason_words(!same, settings), " (", other, if (significant) paste0(", significant in ", significant) else ", not significant", ")."
-    )
+    how <- if (significant == 0L) "not significant" else if (significant == sum(!same)) "significant" else paste("significant in", significant)
+    paste0(" The sign changes ", reason_words(!same, settings), ": ", other, ", ", how, ".")
   }
   paste0(counted, turned, range_words(mine))
 }
