@@ -9,7 +9,8 @@ one_specification <- function(problem, specification, asked, keep) {
       fit <- if (specification$name == "fitted") problem$fit else variant_fit(problem, settings)
       list(fit = fit, effects = specification_effects(problem, settings, fit, asked))
     },
-    hlm_error = function(e) list(reason = reason_of(e))
+    # what the fit itself cannot give was asked for in error
+    hlm_error = function(e) if (specification$name == "fitted") stop(e) else list(reason = reason_of(e))
   )
   seconds <- as.double(difftime(Sys.time(), start, units = "secs"))
   list(effects = done$effects, row = specification_row(problem, specification, done, seconds), fit = if (keep) done$fit)
@@ -209,7 +210,8 @@ standardized_effects <- function(table, l, names, fit, inference, asked) {
   own <- as.data.frame(standardize.hlm(fit, "within-person", ddf = ddf))
   model <- coefficient_table(fit, prepare_inference(fit, "asymptotic"))
   higher <- setdiff(rownames(l), c("within", "contextual", "not split"))
-  coefficient <- c(within = names$within, `not split` = names$within, stats::setNames(names$between, higher))
+  coefficient <- c(within = names$within, `not split` = names$within)
+  coefficient[higher] <- names$between
   for (i in seq_len(nrow(table))) {
     name <- if (table$effect[[i]] == "contextual") NA else coefficient[[table$effect[[i]]]]
     row <- own[match(name, own$term), ]
@@ -253,7 +255,7 @@ collect_comparison <- function(problem, specifications, made, asked, keep) {
       fits = if (keep) lapply(made[table$variant], `[[`, "fit"), seconds = seconds, models = models, variables = unique(effects$variable),
       outcome = expr_text(problem$fit$spec$response), person = plain_level(problem$fit$id %||% "person"), time = problem$time,
       at = if (any(table$x == "detrend")) problem$at, conf.level = asked$level, inference = comparison_label(problem$fit, asked),
-      standardized = asked$standardize, moderated = moderated_effects(problem)
+      standardized = asked$standardize, moderators = moderators_of(problem), lag = problem$base$lag
     ),
     class = "hlm_disaggregation"
   )
@@ -306,11 +308,15 @@ same_effects <- function(a, b) {
   all(abs(a$estimate - b$estimate) <= unit & abs(a$std.error - b$std.error) <= unit, na.rm = TRUE)
 }
 
-# Is a focal part in an interaction? Its coefficient is then a conditional effect.
-moderated_effects <- function(problem) {
-  labels <- attr(sum_terms(apart(problem$marked$fixed, problem)), "factors")
-  if (!is.matrix(labels)) return(FALSE)
+# The variables that a focal part is multiplied with: its coefficient is then a conditional effect.
+moderators_of <- function(problem) {
+  tt <- sum_terms(apart(problem$marked$fixed, problem))
+  factors <- attr(tt, "factors")
+  if (!is.matrix(factors)) return(character())
   markers <- unlist(lapply(seq_along(problem$focal), function(i) c(as.character(within_marker(i)), as.character(between_marker(i)))))
-  mine <- rownames(labels) %in% markers
-  any(colSums(labels[mine, , drop = FALSE] > 0) > 0 & colSums(labels > 0) > 1)
+  mine <- rownames(factors) %in% markers
+  together <- colSums(factors[mine, , drop = FALSE] > 0) > 0 & colSums(factors > 0) > 1
+  others <- as.list(attr(tt, "variables"))[-1L][!mine & rowSums(factors[, together, drop = FALSE] > 0) > 0]
+  products <- any(colSums(factors[mine, , drop = FALSE] > 0) > 1)
+  c(unique(unlist(lapply(others, expr_vars))), if (products) "the other part of x")
 }

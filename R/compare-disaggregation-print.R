@@ -45,7 +45,18 @@ print_comparison <- function(x, variable, marks, digits) {
   table <- x$specifications
   effects <- x$effects[x$effects$variable == variable, ]
   shown <- setdiff(unique(effects$effect), c("contextual", "not split"))
-  out <- cbind(Name = paste0(table$label, ifelse(table$variant == "fitted", " *", "")), Rows = ifelse(is.na(table$rows), "", format(table$rows, big.mark = ",")))
+  # two effects side by side, those of higher levels in a table below
+  parts <- split(shown, (seq_along(shown) - 1L) %/% 2L)
+  for (i in seq_along(parts)) {
+    if (i > 1L) cat("\n")
+    print_effect_columns(table, effects, parts[[i]], marks, digits)
+  }
+  cat(" * as fitted\n")
+}
+
+print_effect_columns <- function(table, effects, shown, marks, digits) {
+  rows <- ifelse(is.na(table$rows), "", format(table$rows, big.mark = ","))
+  out <- cbind(Name = paste0(table$label, ifelse(table$variant == "fitted", " *", "")), Rows = rows)
   for (effect in shown) {
     mine <- effects[effects$effect == effect, ]
     mine <- mine[match(table$variant, mine$variant), ]
@@ -58,7 +69,6 @@ print_comparison <- function(x, variable, marks, digits) {
   if (!any(nzchar(marks))) out <- out[, -ncol(out), drop = FALSE]
   out <- out[table$x != "raw", , drop = FALSE]
   print_table(out)
-  cat(" * as fitted\n")
 }
 
 # The effect of x as it is, set apart from the table: it is neither of the two.
@@ -67,9 +77,8 @@ print_raw <- function(x, variable, say) {
   for (i in seq_len(nrow(raw))) {
     shown <- format_effects(raw$estimate[[i]], raw$std.error[[i]], 4L)
     p <- sub("^([^<])", "= \\1", format_p(raw$p.value[[i]]))
-    say(paste0(
-      raw$label[[i]], ": ", trimws(shown[1L, 1L]), " (SE ", trimws(shown[1L, 2L]), ", p ", p, "), a blend of the effects within and between, not to be read as either."
-    ), 1L, 3L)
+    numbers <- paste0(trimws(shown[1L, 1L]), " (SE ", trimws(shown[1L, 2L]), ", p ", p, ")")
+    say(paste0(raw$label[[i]], ": ", numbers, ", a blend of the effects within and between, not to be read as either."), 1L, 3L)
   }
 }
 
@@ -81,7 +90,17 @@ comparison_remarks <- function(x) {
     if (any(tried$time) && any(!tried$time)) paste0("'time': ", x$time, " is a covariate in the model."),
     if (any(tried$x == "detrend")) paste0("Detrended x: between is the level of the person's own trend at ", x$time, " = ", format(x$at), "."),
     if (any(tried$y == "detrend")) "Detrended y: standard errors do not know that a trend was estimated for every person.",
-    if (x$moderated) "The model has interactions with x: effects hold where the other variables are 0 or at their reference category.",
+    if (any(tried$y == "detrend" & tried$x != "detrend")) "With only y detrended, the within effect shrinks by the share of trends in x.",
+    if (x$lag != 0L) paste0("'x' is the value ", count(abs(x$lag), "session"), if (x$lag > 0L) " before" else " after", ", where nothing else is said."),
+    if (length(x$moderators)) {
+      paste0(
+        "The model has interactions of x with ", paste(x$moderators, collapse = ", "), ": the effects hold where ",
+        if (length(x$moderators) == 1L) "it is" else "these are", " 0 or at the reference category."
+      )
+    },
+    if (!is.null(x$time) && x$time %in% x$moderators && any(!tried$time)) {
+      paste0("Without time its interactions go, too: these effects are averages over ", x$time, ", the others hold at ", x$time, " = 0.")
+    },
     paste0(format(100 * x$conf.level), " % intervals are in as.data.frame(); ", x$inference, ".")
   )
 }

@@ -42,33 +42,25 @@ disaggregation_settings <- list(
 )
 
 # The specifications to fit, "fitted" first: list by name of list(name, label, settings, optional). Entries that come to the same
-# settings are one; the fit as it is takes the label of the entry that it is.
+# settings are one.
 chosen_specifications <- function(variants, base) {
   entries <- if (is.list(variants)) own_variants(variants) else known_variants(variants)
-  out <- list(fitted = list(name = "fitted", label = "As fitted", settings = base, optional = FALSE))
+  out <- list(fitted = list(name = "fitted", label = fitted_label(base), settings = base, optional = FALSE))
   for (name in names(entries)) {
     settings <- utils::modifyList(base, entries[[name]]$changes(base))
-    twin <- Filter(function(other) identical(other$settings, settings), out)
-    if (!length(twin)) {
-      out[[name]] <- list(name = name, label = entries[[name]]$label, settings = settings, optional = entries[[name]]$optional)
-    } else if (twin[[1L]]$name == "fitted" && out$fitted$label == "As fitted" && names_split(entries[[name]]$changes(base))) {
-      out$fitted$label <- entries[[name]]$label
-    }
+    if (any(vapply(out, function(other) identical(other$settings, settings), NA))) next
+    out[[name]] <- list(name = name, label = entries[[name]]$label, settings = settings, optional = entries[[name]]$optional)
   }
-  if (is.null(variants) && out$fitted$label == "As fitted") out$fitted$label <- fitted_label(base)
   out
 }
 
-# Only an entry that says how x is split describes the model as a whole.
-names_split <- function(changes) !is.null(changes$x)
-
+# The fit is called as the entry that it is; only an entry that says how x is split describes a model as a whole.
 fitted_label <- function(base) {
   same <- Filter(function(entry) {
     changes <- entry$changes(base)
-    names_split(changes) && identical(utils::modifyList(base, changes), base)
+    !is.null(changes$x) && identical(utils::modifyList(base, changes), base)
   }, disaggregation_variants())
-  label <- if (length(same)) same[[1L]]$label else "As fitted"
-  if (base$lag != 0L && length(same)) paste0(label, ", lagged") else label
+  if (length(same)) same[[1L]]$label else "As fitted"
 }
 
 known_variants <- function(names) {
@@ -84,7 +76,7 @@ known_variants <- function(names) {
   registry[intersect(names, names(registry))]
 }
 
-# `variants = list(name = list(x = "detrend", lag = 2), ...)`
+# A named list of lists of settings.
 own_variants <- function(variants) {
   labels <- names(variants)
   if (is.null(labels) || !all(nzchar(labels)) || anyDuplicated(labels) || "fitted" %in% labels) {
@@ -173,7 +165,7 @@ mark_requests <- function(expr, focal, i, env) {
 }
 
 # x[, 1] has an empty argument
-missing_argument <- function(expr, k) identical(expr[[k]], quote(expr = ))
+missing_argument <- function(expr, k) is.symbol(expr[[k]]) && !nzchar(as.character(expr[[k]]))
 
 # The markers of both parts at once as sums, so that terms can be told apart.
 apart <- function(expr, problem) {
@@ -211,7 +203,7 @@ join_parts <- function(marked) {
 drop_terms <- function(marked, gone, problem) {
   marked$fixed <- drop_from_sum(marked$fixed, gone, problem) %||% 0
   marked$bars <- Filter(Negate(is.null), lapply(marked$bars, function(bar) {
-    kept <- drop_from_sum(bar$lhs, gone, problem)
+    kept <- drop_from_sum(bar$lhs, gone, problem, one = TRUE)
     if (is.null(kept)) return(NULL)
     bar$lhs <- kept
     bar
@@ -222,8 +214,8 @@ drop_terms <- function(marked, gone, problem) {
   marked
 }
 
-# NULL when nothing is left, not even an intercept.
-drop_from_sum <- function(expr, gone, problem) {
+# NULL when nothing is left, not even an intercept, which is written out with `one`.
+drop_from_sum <- function(expr, gone, problem, one = FALSE) {
   tt <- sum_terms(apart(expr, problem))
   variables <- as.list(attr(tt, "variables"))[-1L]
   out <- vapply(variables, function(variable) any(expr_vars(variable) %in% gone), NA)
@@ -238,7 +230,7 @@ drop_from_sum <- function(expr, gone, problem) {
   terms <- c(terms, variables[attr(tt, "offset")])
   intercept <- attr(tt, "intercept") == 1L
   if (!length(terms)) return(if (intercept) 1)
-  Reduce(function(a, b) call("+", a, b), c(if (!intercept) 0, terms))
+  Reduce(function(a, b) call("+", a, b), c(if (!intercept) 0 else if (one) 1, terms))
 }
 
 # cx(x) stands for x itself and between(x), which are in the model already; it marks the model as contextual.

@@ -34,9 +34,10 @@
 #' @section The detrended outcome:
 #' Each person's own least-squares line over time is taken off the outcome (less its offset), over the rows of that very model, and the level put back: the
 #' person's mean where `x` is split by means, the line's value at time `at` where `x` is detrended. No average trend and no
-#' differences in trend are left, so that a random slope of time ends at a variance of zero (the status "boundary" is then expected). The model does not know that
-#' a slope was estimated for every person: with T sessions, standard errors of within effects are too small by a factor of about
-#' `sqrt((T - 2) / (T - 1))`.
+#' differences in trend are left, so that a random slope of time ends at a variance of zero (the status "boundary" is then expected). The model
+#' does not know that a slope was estimated for every person: with T sessions, standard errors of within effects are too small by a factor of about
+#' `sqrt((T - 2) / (T - 1))`. With only the outcome detrended the within effect shrinks: for equal numbers of sessions and a random intercept it is that
+#' of the detrended `x` times the share of the within variance of `x` that is no trend.
 #'
 #' @section Rows:
 #' All variants start from the rows kept with the fit (after `subset`, before rows with missing values were left out), so that a lag finds the session
