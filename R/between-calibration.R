@@ -287,7 +287,7 @@ calibration_parameters <- function(problem, moments) {
       within[i, j] <- within[j, i] <- (s[a, c] * s[b, d] + s[a, d] * s[b, c]) / moments$within_df
     }
   }
-  covariance <- as.matrix(Matrix::bdiag(intercepts, observed, within))
+  covariance <- block_diagonal(list(intercepts, observed, within))
   list(
     value = c(moments$intercepts, moments$observed[lower], moments$within[lower]), covariance = covariance,
     moments = function(value) {
@@ -297,6 +297,17 @@ calibration_parameters <- function(problem, moments) {
       add_between(moments)
     }
   )
+}
+
+# Matrix::bdiag() sets up its methods at its first call, which takes as long as hundreds of fits.
+block_diagonal <- function(blocks) {
+  sizes <- vapply(blocks, nrow, 1L)
+  out <- matrix(0, sum(sizes), sum(sizes))
+  for (k in seq_along(blocks)) {
+    mine <- sum(sizes[seq_len(k - 1L)]) + seq_len(sizes[[k]])
+    out[mine, mine] <- blocks[[k]]
+  }
+  out
 }
 
 symmetric_from <- function(value, lower, q) {
