@@ -7,9 +7,10 @@ source(file.path("data-raw", "falkenstrom2013", "simulate.R"))
 source(file.path("data-raw", "falkenstrom2013", "publish.R"))
 
 RNGkind("Mersenne-Twister", "Inversion", "Rejection")
-set.seed(2013)
+seed <- 2013L
+set.seed(seed)
 falkenstrom2013 <- simulate_falkenstrom()
 
 save(falkenstrom2013, file = file.path("data", "falkenstrom2013.rda"), version = 2, compress = "xz")
-result <- publish_falkenstrom(falkenstrom2013, file.path("inst", "published", "falkenstrom2013.json"))
+result <- publish_falkenstrom(falkenstrom2013, seed, file.path("inst", "published", "falkenstrom2013.json"))
 print(result[c("id", "estimate", "p", "met")], digits = 3, row.names = FALSE)

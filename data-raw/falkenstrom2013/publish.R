@@ -28,7 +28,7 @@ without_slope <- function(model) {
   model
 }
 
-publish_falkenstrom <- function(d, path) {
+publish_falkenstrom <- function(d, seed, path) {
   models <- falkenstrom_models()
   # The lags once, not once a model.
   d$wai_lag1 <- lag_by_hand(d$wai, d$patient, d$session)
@@ -71,6 +71,6 @@ publish_falkenstrom <- function(d, path) {
     "wbhlm project, not results of the study. df and p: Satterthwaite; for the SD of the slopes the REML likelihood-ratio test with the",
     "chi-square mixture, df being that of its larger part."
   )
-  write_findings(about, models, findings, assumed, path)
+  write_findings(about, seed, models, findings, assumed, path)
   findings
 }

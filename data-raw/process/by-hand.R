@@ -35,12 +35,15 @@ name_of <- function(s) if (s$lag > 0L) paste0(s$x, "_lag", s$lag) else s$x
 # A variable to split, by default its value one occasion before.
 lagged_value <- function(x, detrend = TRUE, at = 0, lag = 1L) list(x = x, lag = lag, detrend = detrend, at = at)
 
-fit_by_hand <- function(model, d, id, time, REML = TRUE) {
+# The best of the fits by these optimizers: each of them can stop short of the optimum.
+fit_by_hand <- function(model, d, id, time, optimizers = c("bobyqa", "nloptwrap", "Nelder_Mead")) {
   formula <- stats::as.formula(model$lme4)
   rows <- rows_by_hand(d, id, time, model$split, intersect(all.vars(formula), names(d)))
-  suppressMessages(lmerTest::lmer(formula, rows, REML = REML, control = lme4::lmerControl(
-    optimizer = "bobyqa", calc.derivs = FALSE
-  )))
+  fits <- lapply(optimizers, function(optimizer) {
+    control <- lme4::lmerControl(optimizer = optimizer, calc.derivs = FALSE)
+    suppressMessages(lmerTest::lmer(formula, rows, control = control))
+  })
+  fits[[which.max(vapply(fits, function(f) as.numeric(stats::logLik(f)), 0))]]
 }
 
 # One row of a coefficient table.
@@ -67,9 +70,11 @@ is_found <- function(estimate, p, expected) {
   ifelse(expected == "none", p > 0.05, p < 0.05 & sign(estimate) == ifelse(expected == "negative", -1, 1))
 }
 
-write_findings <- function(about, models, findings, assumed, path) {
+write_findings <- function(about, seed, models, findings, assumed, path) {
+  named <- function(x) if (is.null(names(x))) x else as.list(x)
   out <- list(
-    about = about, software = software_used(), models = lapply(models, `[`, c("hlm", "lme4")), findings = findings, assumed = assumed
+    about = about, seed = seed, software = software_used(), models = lapply(models, `[`, c("hlm", "lme4")), findings = findings,
+    assumed = lapply(assumed, named)
   )
   jsonlite::write_json(out, path, pretty = TRUE, auto_unbox = TRUE, digits = 8, dataframe = "rows")
 }
