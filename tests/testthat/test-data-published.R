@@ -24,8 +24,8 @@ table_row <- function(fit, term) {
 }
 
 expect_finding <- function(row, finding) {
-  expect_equal(row[["Estimate"]], finding$estimate, tolerance = 1e-3, info = finding$id)
-  expect_equal(row[["Std. Error"]], finding$se, tolerance = 1e-3, info = finding$id)
+  expect_equal(row[["Estimate"]], finding$estimate, tolerance = 1e-4, info = finding$id)
+  expect_equal(row[["Std. Error"]], finding$se, tolerance = 1e-4, info = finding$id)
   p <- row[["Pr(>|t|)"]]
   if (finding$expected == "none") {
     expect_gt(p, 0.05, label = finding$id)
@@ -117,7 +117,7 @@ test_that("the within-patient effect of falkenstrom2013 varies considerably in b
     fit <- quiet_fit(formula, falkenstrom2013, "session")
     v <- as.data.frame(VarCorr(fit))
     sd <- v$sdcor[v$var1 %in% slopes$term[i] & is.na(v$var2)]
-    expect_equal(sd, slopes$estimate[i], tolerance = 1e-3)
+    expect_equal(sd, slopes$estimate[i], tolerance = 1e-4)
     # The SD between patients exceeds the mean effect: for many patients the sign is the other one.
     expect_gt(sd, abs(table_row(fit, slopes$term[i])[["Estimate"]]))
     test <- as.data.frame(ranova(fit))
@@ -183,6 +183,6 @@ test_that("the within-person task effect of hoffart2013 explains about 4 % of th
   reduction <- r2(fit, method = "reduction", baseline = without)$measures
   found <- reduction$estimate[reduction$measure == "Residual"]
   expect_length(found, 1L)
-  expect_equal(found, share$estimate, tolerance = 1e-3)
+  expect_equal(found, share$estimate, tolerance = 1e-4)
   expect_equal(round(found, 2), 0.04)
 })
