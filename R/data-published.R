@@ -13,7 +13,8 @@
 #' to last session a patient has data of: 2 to 20, median 6; shorter therapies change as much as longer ones); scales, levels and trends (symptoms fall by
 #' 5 points over a therapy, the alliance rises by half a point, both with differences between patients); sessions without any form (5 %, no
 #' row) and forms missing at random (5 % of CORE-OM, 7 % of WAI-SR).
-#' The within-patient effect of the alliance on the next symptoms is -1.1 points of CORE-OM for a point of WAI-SR, -2.4 with personality problems, with an SD of 1.5 between patients; that of symptoms on the next alliance is -0.07; both deviations
+#' The within-patient effect of the alliance on the next symptoms is -1.1 points of CORE-OM for a point of WAI-SR, -2.4 with personality problems,
+#' with an SD of 1.5 between patients; that of symptoms on the next alliance is -0.07; both deviations
 #' are partly passed on to the next session (0.2), and those of one session correlate with -.15.
 #' `system.file("published", "falkenstrom2013.json", package = "wbhlm")` has every assumption (`assumed`) and, for each finding, the model and
 #' what it gives here (`findings`).
