@@ -24,7 +24,8 @@
 #' session to session (two cross-lagged autoregressions, started in the state they settle in); ratings are then brought to
 #' the steps and limits of the instruments. Estimates therefore differ from the assumed effects as they would in real data: deviations from a mean or a
 #' line that is itself estimated from few sessions are biased (Nickell 1981), so the estimated effects are mostly nearer to zero.
-#' The sizes were chosen so that every finding is clear; it does not depend on the seed (2013).
+#' The sizes were chosen, after trial runs, so that every finding is clear and does not hang on the seed (2013): with each of the seeds 1 to 20 all
+#' findings have their sign and p < .05 as well.
 #'
 #' @format A data frame with 4,552 rows (646 patients, one row per session with at least one form) and 7 variables:
 #' \describe{
@@ -74,7 +75,8 @@
 #' symptoms which depends on treatment and initial task agreement, and slopes that depend on initial task and bond. With 65 patients, a
 #' sample of such a process rarely shows everything at once. The script therefore drew sample after sample (seeds 2013, 2014, ...) and kept the
 #' first, seed 2195, in which every finding is clear: p < .02 where there is one, p > .25 where there is none, 3.5 to 4.5 % explained.
-#' The p values are thus chosen, not found: they illustrate an analysis and are evidence for nothing.
+#' Effect sizes and these limits were themselves settled after trial runs, the last over 500 seeds, in which about one sample in twenty showed everything
+#' at p < .05 (absent: p > .1). The p values are thus chosen, not found: they illustrate an analysis and are evidence for nothing.
 #'
 #' @format A data frame with 650 rows (65 patients, 10 rows each, missing values included) and 9 variables:
 #' \describe{
