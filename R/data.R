@@ -94,3 +94,52 @@
 #' # does the between effect change the within effect?
 #' hlm(oq ~ within(ans) * between(ans) + (1 + within(ans) | patient), data = manubens2023)
 "manubens2023"
+
+#' Ruminative thoughts in everyday life, four times a day (real data)
+#'
+#' Real data of 40 adults of the general population who answered questions about their thoughts four times a day for two weeks: an example
+#' for daily diaries and experience sampling.
+#'
+#' @section Time:
+#' Forms came at fixed hours: 9, 13, 17 and 21 o'clock. From beep to beep there are four hours, but from the last beep of a day to the first of the
+#' next there are twelve. Two running times are given, and they answer two questions:
+#'
+#' * `hour` counts the hours since midnight before the first day. With `time = hour`, `lagged(x, n = 4)` is the value four hours before,
+#'   on the same day; the first beep of a day has none. Nothing is carried across the night.
+#' * `occasion` counts the beeps, 1 to 56. With `time = occasion`, `lagged(x)` is the value at the beep before, which for the
+#'   first beep of a day is that of the evening before: the interval is then not the same in all rows.
+#'
+#' Both leave a lag missing where the form before is missing. `hour` is the planned hour; most forms were opened within an hour of it.
+#'
+#' @section What was changed:
+#' The participants' codes in the source are built from initials and a date; here they are the numbers 1 to 40, in the order of the
+#' source. The times of the forms and one item (perseverance) are left out, `occasion` and `hour` are derived as above. Answers are as
+#' published. Forms that were never sent or never opened have no row (138 of 2,240 planned); 40 forms were opened and left empty
+#' (all items missing).
+#'
+#' @format A data frame with 2,102 rows (40 persons, 42 to 56 rows each) and 11 variables:
+#' \describe{
+#'   \item{id}{person, 1 to 40}
+#'   \item{day}{day, 1 to 14}
+#'   \item{beep}{form of the day, 1 to 4}
+#'   \item{occasion}{`4 * (day - 1) + beep`, 1 to 56}
+#'   \item{hour}{planned hour since the start, `24 * (day - 1) + 9 + 4 * (beep - 1)`}
+#'   \item{activity}{absorption in the current activity. All items are visual analogue scales from 0 to 100. Of this item and `att_control` the source
+#'     does not give the wording}
+#'   \item{negativity}{To what extent were your thoughts negative? (not at all to extremely)}
+#'   \item{criticism}{To what extent were your thoughts self-critical? (not at all to extremely)}
+#'   \item{brooding}{How much did you think about the causes and consequences of emotional experiences? (not at all to absolutely)}
+#'   \item{replaying}{To what extent have you mentally replayed emotional experiences that you have had? (not at all to absolutely)}
+#'   \item{att_control}{executive (attentional) control}
+#' }
+#' @source File `data/clean/0013_hoebeke_ts.tsv` of the openESM database (Siepe et al. 2026), from the authors' data at
+#'   <https://osf.io/dngyk/>; licence CC BY 4.0: `system.file("extdata", "LICENSE-hoebeke2022.txt", package = "wbhlm")`.
+#' @references Hoebeke, Y., Blanchard, M. A., Contreras, A., & Heeren, A. (2022). An experience sampling measure of the key features of
+#'   rumination. *Clinical Neuropsychiatry*, 19(5), 288-297. \doi{10.36131/cnfioritieditore20220504}
+#'
+#'   Siepe, B. S., Haslbeck, J. M. B., Kloft, M., Büchner, A., Zhang, Y., Fried, E. I., & Heck, D. W. (2026). Introducing openESM: A database of openly
+#'   available experience sampling datasets. *Behavior Research Methods*, 58(8), 240. \doi{10.3758/s13428-026-03112-y}
+#' @examples
+#' # does more brooding than usual go with more negative thoughts four hours later, on the same day?
+#' hlm(negativity ~ beep + wb(lagged(brooding, n = 4)) + (1 | id), data = hoebeke2022, time = hour)
+"hoebeke2022"

@@ -72,6 +72,46 @@ test_that("implement is the source file", {
   expect_identical(utils::read.csv(source_file)[names(implement)], implement)
 })
 
+test_that("hoebeke2022 has the published structure", {
+  d <- hoebeke2022
+  items <- c("activity", "negativity", "criticism", "brooding", "replaying", "att_control")
+  expect_identical(names(d), c("id", "day", "beep", "occasion", "hour", items))
+  expect_identical(dim(d), c(2102L, 11L))
+  expect_identical(sort(unique(d$id)), 1:40)
+  expect_identical(range(table(d$id)), c(42L, 56L))
+  expect_identical(anyDuplicated(d[c("id", "occasion")]), 0L)
+  expect_identical(order(d$id, d$occasion), seq_len(nrow(d)))
+  expect_true(all(unlist(d[items]) >= 0 & unlist(d[items]) <= 100, na.rm = TRUE))
+  # Forms left empty are empty in all items.
+  expect_identical(c(table(rowSums(is.na(d[items])))), c(`0` = 2062L, `6` = 40L))
+  expect_true(all(d$day >= 1L & d$day <= 14L & d$beep >= 1L & d$beep <= 4L))
+})
+
+test_that("the running times of hoebeke2022 keep the nights apart, or do not", {
+  d <- hoebeke2022
+  expect_identical(d$occasion, 4L * (d$day - 1L) + d$beep)
+  expect_identical(d$hour %/% 24L, d$day - 1L)
+  expect_identical(d$hour %% 24L, c(9L, 13L, 17L, 21L)[d$beep])
+  # Four hours before: the same day, so never for the first beep. The beep before: for the first one the evening before.
+  by_hour <- hlm(negativity ~ lagged(brooding, n = 4) + (1 | id), data = d, time = hour)
+  by_beep <- hlm(negativity ~ lagged(brooding) + (1 | id), data = d, time = occasion)
+  answered <- d[!is.na(d$brooding), ]
+  pairs <- paste(answered$id, answered$occasion + 1L) %in% paste(answered$id, answered$occasion)
+  expect_equal(nobs(by_beep), sum(pairs))
+  # The pairs that cross a night start with the last beep of a day.
+  expect_equal(nobs(by_hour), sum(pairs & answered$beep < 4L))
+  expect_lt(nobs(by_hour), nobs(by_beep))
+})
+
+test_that("hoebeke2022 is the source file but for the codes", {
+  source_file <- file.path("..", "..", "..", "shared", "data", "hoebeke2022.csv.gz")
+  if (!file.exists(source_file)) source_file <- file.path("..", "..", "..", "..", "shared", "data", "hoebeke2022.csv.gz")
+  skip_if_not(file.exists(source_file))
+  published <- utils::read.csv(source_file)
+  published$id <- match(published$id, unique(published$id))
+  expect_identical(hoebeke2022[names(published)], published)
+})
+
 test_that("manubens2023 has the design of the study", {
   expect_identical(names(manubens2023), c("patient", "therapist", "session", "ans", "oq", "female", "age", "dropout"))
   expect_identical(nrow(manubens2023), 331L)
