@@ -134,11 +134,11 @@ check_moderated <- function(setup, values) {
   )
   lost <- setup$probe$fit$design$x_names[setup$probe$fit$core$dropped]
   same <- keys[["pred"]] == keys[["modx"]]
-  abort_hlm("data", c(
+  abort_hlm(c("no_interaction", "data"), c(
     "The slope of {.var {keys[['pred']]}} does not depend on {.var {keys[['modx']]}} in this model.",
     i = if (length(lost) && !same) "Coefficients that could not be estimated: {.val {lost}}.",
     i = if (same) "Add a curved term, for example {.code I({keys[['pred']]}^2)}." else if (!written || !length(lost)) "Add {.code {keys[['pred']]}:{keys[['modx']]}} to the formula."
-  ), class = "hlm_error_no_interaction")
+  ))
 }
 
 check_range <- function(range, modx) {

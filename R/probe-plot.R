@@ -126,7 +126,7 @@ plot.hlm_johnson_neyman <- function(x, rug = TRUE, ...) {
     ggplot2::labs(
       x = x$modx$name, y = if (x$pred$kind == "factor") paste("Difference,", x$pred$name) else paste("Slope of", x$pred$name),
       caption = if (any(beyond_parts(curve, x$modx$range)$from < beyond_parts(curve, x$modx$range)$to)) "Grey: beyond the observed values"
-    ) + theme_hlm()
+    ) + theme_hlm() + ggplot2::theme(panel.spacing = ggplot2::unit(1, "lines"))
 }
 
 significance_words <- function(x) {

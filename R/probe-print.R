@@ -79,6 +79,7 @@ slopes_block <- function(x, slopes, digits) {
 
 slope_cells <- function(tests, digits, name) {
   shown <- format_effects(c(tests$Estimate, tests$lower, tests$upper), rep(tests$`Std. Error`, 3L), digits)
+  shown[] <- sub("^-(0[.]?0*)$", "\\1", shown)
   k <- nrow(tests)
   i <- seq_len(k)
   table <- cbind(
@@ -117,9 +118,8 @@ print_joint <- function(x) {
   joint <- x$joint
   if (is.null(joint)) return(invisible())
   # one difference says the same as its F test
-  alone <- !is.null(x$differences) && nrow(x$differences) == 1L
-  if (alone) return(invisible())
-  for (i in which(!is.na(joint$`F value`))) {
+  said <- !is.null(x$differences) & joint$NumDF == 1 & startsWith(joint$hypothesis, "equal")
+  for (i in which(!is.na(joint$`F value`) & !said)) {
     cat_wrapped(paste0(
       "Test of ", joint$hypothesis[[i]], ": F(", format(joint$NumDF[[i]]), ", ", format_df(joint$DenDF[[i]]), ") = ",
       formatC(joint$`F value`[[i]], format = "f", digits = 2L), ", p ", sub("^([^<])", "= \\1", format_p(joint$`Pr(>F)`[[i]]))
@@ -150,7 +150,7 @@ print.hlm_johnson_neyman <- function(x, digits = max(3L, getOption("digits") - 3
 }
 
 # One key per row (paste() makes one of no rows).
-curve_keys <- function(table) if (nrow(table)) paste(table$contrast, if (is.null(table$mod2)) "" else format(table$mod2, digits = 15L), sep = "\r") else character()
+curve_keys <- function(table) if (nrow(table)) paste(table$contrast, if (is.numeric(table$mod2)) sprintf("%.17g", table$mod2) else table$mod2 %||% "", sep = "\r") else character()
 
 print_curve <- function(x, regions, bounds, digits) {
   table <- x$regions[regions, ]

@@ -81,11 +81,12 @@ find_bounds <- function(curve, fit, inference, rule, range) {
   }
   limit <- rule$constant %||% constant_limit(curve, inference, rule)
   if (!is.null(limit)) return(closed_bounds(curve, fit, inference, limit))
-  # a full half turn, started where it cannot hide a bound at infinity
   turn <- function(phi) outer(cos(phi), curve$line[1L, ]) + outer(sin(phi), curve$line[2L, ])
-  phi <- search_roots(function(phi) excess(turn(phi), fit, inference, rule), seq(-pi / 2, pi / 2, length.out = 721L))
-  m <- curve$centre + curve$scale * tan(phi)
-  sort(m[abs(phi) < pi / 2 - 1e-9])
+  # half a turn, and a little more at both ends, so that nothing is hidden next to infinity; bounds found twice count once
+  step <- pi / 720
+  phi <- search_roots(function(phi) excess(turn(phi), fit, inference, rule), seq(-pi / 2 - 2 * step, pi / 2 + 2 * step, by = step))
+  phi <- phi[phi > -pi / 2 + 1e-9 & phi < pi / 2 - 1e-9]
+  curve$centre + curve$scale * tan(phi)
 }
 
 # The one critical value when the degrees of freedom are the same everywhere.

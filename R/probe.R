@@ -50,6 +50,11 @@ focal_expression <- function(probe, expr, caller, argument) {
     if (is.null(value) && exists(as.character(expr), envir = caller)) return(NULL)
     if (is.character(value)) expr <- value
   }
+  # names[[1]], paste0(x, "_within"): a string that is computed
+  if (is.call(expr) && !call_head(expr) %in% request_heads && !known_name(probe, expr_text(expr))) {
+    value <- tryCatch(eval(expr, caller), error = function(e) NULL)
+    if (is.character(value)) expr <- value
+  }
   if (!is.character(expr)) return(expr)
   if (length(expr) != 1L || is.na(expr)) abort_hlm("data", "{.arg {argument}} must name one variable.")
   if (known_name(probe, expr)) return(as.name(expr))
@@ -172,10 +177,10 @@ abort_ambiguous <- function(probe, argument, expr, keys) {
   what <- vapply(keys, function(key) {
     if (key %in% derived_names(probe$fit$spec)) describe_level(probe, key) else "as it is"
   }, "")
-  abort_hlm("data", c(
+  abort_hlm(c("ambiguous", "data"), c(
     "{.arg {argument}} = {.code {expr_text(expr)}} may mean {length(keys)} variables of the model: {paste0(keys, ' (', what, ')', collapse = ', ')}.",
     i = "Say which one, for example {.code {argument} = {keys[[1L]]}}."
-  ), class = "hlm_error_ambiguous")
+  ))
 }
 
 describe_level <- function(probe, key) {
