@@ -69,7 +69,21 @@ compute_labels <- function(probe, rows, places, labels_given) {
   predvars <- fit$blueprint$predvars[at]
   whole <- labels %in% labels_given
   predvars[whole] <- lapply(labels[whole], as.name)
+  for (k in which(!whole & probe$labels$type[places] != "numeric")) {
+    recoded <- recoded_categories(probe, rows, places[[k]])
+    if (is.null(recoded)) next
+    rows$columns[[labels[[k]]]] <- recoded
+    predvars[[k]] <- as.name(labels[[k]])
+  }
   suppressWarnings(newdata_variables(fit, rows, list(labels = labels, response = 0L), predvars))
+}
+
+# A category computed from one other, relevel(factor(f), "b") say: looked up in the data, since such functions may need all categories at once.
+recoded_categories <- function(probe, rows, i) {
+  atom <- probe$labels$atoms[[i]]
+  if (length(atom) != 1L || !is_category(probe$values[[atom]])) return(NULL)
+  place <- match(as.character(rows$columns[[atom]]), as.character(probe$values[[atom]]))
+  as.character(focal_values(probe, probe$labels$label[[i]], TRUE))[place]
 }
 
 # A number that is computed from categories: its average over the analysed rows.
@@ -183,7 +197,8 @@ numeric_derivative <- function(probe, expr, label, key, made) {
   slope <- (4 * near - wide) / 3
   if (!all(is.finite(slope))) {
     abort_hlm("numerical", c(
-      "The slope of {.code {label}} by {.var {key}} is not defined at some of the values.", i = "Choose values inside the range where {.code {label}} is defined."
+      "The slope of {.code {label}} by {.var {key}} is not defined at some of the values.",
+      i = "Choose values inside the range where {.code {label}} is defined."
     ))
   }
   if (NCOL(made$variables[[label]]) == 1L) drop(slope) else slope

@@ -5,12 +5,14 @@
 #' Instead of slopes at a few chosen values, all values of a moderator at which the slope of the predictor differs from zero: the bounds of these
 #' regions, how many persons (or sessions) of the data lie in each, and whether a region lies beyond the data.
 #'
-#' Each slope has its own degrees of freedom, so that the critical value may change along the moderator. Where it does not (`ddf = "none"`, `"residual"`, ...) and the
+#' Each slope has its own degrees of freedom, so that the critical value may change along the moderator. Where it does not (`ddf = "none"`,
+#' `"residual"`, ...) and the
 #' slope is a straight line in the moderator, the bounds are the roots of Johnson and Neyman's quadratic equation; otherwise all roots are found numerically,
 #' for straight lines on the whole axis, for curved ones (`poly()`, `ns()`) within the observed range, since such curves mean nothing outside.
 #'
 #' @section Many tests:
-#' Looking at all values of a moderator is many tests. `adjust = "fdr"` limits the share of false discoveries to `alpha`: Benjamini and Hochberg's procedure over
+#' Looking at all values of a moderator is many tests. `adjust = "fdr"` limits the share of false discoveries to `alpha`: Benjamini and Hochberg's
+#' procedure over
 #' the tests at the observed values, each value once (Esarey and Sumner 2018); for more than 1,000 of them 1,001 evenly spaced values; `grid` sets others.
 #' The level it finds for each test is reported and also used for the band. `adjust = "simultaneous"` makes band and regions hold for all values of the
 #' moderator together with the given confidence (Potthoff 1964, after Scheffe); this is the strictest.
@@ -28,16 +30,22 @@
 #' @param range Two numbers: regions and picture are limited to this part of the moderator.
 #' @param grid With `adjust = "fdr"`: the values of the moderator whose tests are adjusted together.
 #' @param what For `as.data.frame()`: `"regions"`, `"bounds"` or `"curve"`.
-#' @return An object of class `hlm_johnson_neyman`, a list. The data frames have the columns `contrast` (of a categorical predictor) and `mod2` where they apply.
+#' @return An object of class `hlm_johnson_neyman`, a list. The data frames have the columns `contrast` (of a categorical predictor) and `mod2` where
+#'   they apply.
 #'   `bounds`: `bound`, the slope there (`Estimate`, `Std. Error`, `df`) and `inside`, whether the bound is among the observed values;
 #'   `regions`: `from`, `to`, `significant`, `sign` of the slope, `n` and `share` of the units of the moderator in it, and `data`: whether `"all"`, `"part"` or
 #'   `"none"` of the region is within the observed values; `curve`: slopes and band over the moderator, for [plot()];
-#'   `rules`: for each curve the `alpha` of its tests, whether its bounds come from the quadratic equation (`closed`) and, with `"fdr"`, the number of `tests`, with
-#'   `"simultaneous"` the critical t (`limit`); `observed`, the values of the moderator, one per unit; `pred`, `modx`, `mod2`, `held`, `notes`, `adjust`, `alpha`,
-#'   `inference`. `tidy()` gives the regions as columns `term`, `contrast`, `modx`, `mod2`, `mod2.value`, `from`, `to`, `significant`, `sign`, `n`, `share`, `data`.
-#' @section Errors: `hlm_error_data` when the moderator is not a number or does not vary, when a variable is not in the model, or, also of class `hlm_error_no_interaction`,
+#'   `rules`: for each curve the `alpha` of its tests, whether its bounds come from the quadratic equation (`closed`) and, with `"fdr"`, the number
+#'   of `tests`, with
+#'   `"simultaneous"` the critical t (`limit`); `observed`, the values of the moderator, one per unit; `pred`, `modx`, `mod2`, `held`, `notes`,
+#'   `adjust`, `alpha`,
+#'   `range`, `inference`. `tidy()` gives the regions as columns `term`, `contrast`, `modx`, `mod2`, `mod2.value`, `from`, `to`, `significant`,
+#'   `sign`, `n`, `share`, `data`.
+#' @section Errors: `hlm_error_data` when the moderator is not a number or does not vary, when a variable is not in the model, or, also of class
+#'   `hlm_error_no_interaction`,
 #'   when the slope does not depend on the moderator.
-#' @source Johnson and Neyman (1936), *Statistical Research Memoirs* 1, 57-93; Potthoff (1964), *Psychometrika* 29, 241-256; Bauer and Curran (2005), *Multivariate Behavioral
+#' @source Johnson and Neyman (1936), *Statistical Research Memoirs* 1, 57-93; Potthoff (1964), *Psychometrika* 29, 241-256; Bauer and Curran (2005),
+#'   *Multivariate Behavioral
 #'   Research* 40, 373-400; Esarey and Sumner (2018), *Comparative Political Studies* 51, 1144-1176; Benjamini and Hochberg (1995), *Journal of the Royal
 #'   Statistical Society B* 57, 289-300.
 #' @seealso [simple_slopes()]
@@ -81,7 +89,7 @@ johnson_neyman <- function(fit, pred, modx, mod2 = NULL, at = NULL, at2 = NULL, 
       bounds = join("bounds"), regions = join("regions"), curve = join("curve"), rules = join("rules"), observed = focals$modx$x,
       outcome = deparse1(fit$formula[[2L]]), pred = focal_summary(focals$pred), modx = focal_summary(focals$modx),
       mod2 = focal_summary(focals$mod2), mod2_values = values$mod2, held = values$held, notes = c(slope_notes(setup, TRUE), note_two_values(focals$modx)),
-      adjust = adjust, alpha = alpha, inference = inference$label
+      adjust = adjust, alpha = alpha, range = range, inference = inference$label
     ),
     class = "hlm_johnson_neyman"
   )
@@ -137,7 +145,9 @@ check_moderated <- function(setup, values) {
   abort_hlm(c("no_interaction", "data"), c(
     "The slope of {.var {keys[['pred']]}} does not depend on {.var {keys[['modx']]}} in this model.",
     i = if (length(lost) && !same) "Coefficients that could not be estimated: {.val {lost}}.",
-    i = if (same) "Add a curved term, for example {.code I({keys[['pred']]}^2)}." else if (!written || !length(lost)) "Add {.code {keys[['pred']]}:{keys[['modx']]}} to the formula."
+    i = if (same) {
+      "Add a curved term, for example {.code I({keys[['pred']]}^2)}."
+    } else if (!written || !length(lost)) "Add {.code {keys[['pred']]}:{keys[['modx']]}} to the formula."
   ))
 }
 

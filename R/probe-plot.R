@@ -170,7 +170,7 @@ curve_pieces <- function(x, curve) {
 
 beyond_parts <- function(curve, observed) {
   drawn <- range(curve$modx)
-  data.frame(from = c(drawn[[1L]], observed[[2L]]), to = c(observed[[1L]], drawn[[2L]]))
+  data.frame(from = c(drawn[[1L]], max(drawn[[1L]], observed[[2L]])), to = c(min(drawn[[2L]], observed[[1L]]), drawn[[2L]]))
 }
 
 beyond_data <- function(curve, observed) {

@@ -95,7 +95,7 @@ print_differences <- function(x, digits) {
   found <- x$differences
   if (!is.null(found)) {
     factor <- x$modx$kind == "factor"
-    cat("\n", if (factor) paste0(" Differences of slopes between categories of ", x$modx$name) else paste0(" Change of the slope per unit of ", x$modx$name), "\n", sep = "")
+    cat("\n ", if (factor) "Differences of slopes between categories of " else "Change of the slope per unit of ", x$modx$name, "\n", sep = "")
     shown <- utils::head(found, 20L)
     parts <- list(shown$contrast, if (!is.null(x$mod2)) paste0(x$mod2$name, " = ", value_words(shown$mod2, shown$mod2_label)), if (factor) shown$modx)
     label <- vapply(seq_len(nrow(shown)), function(i) {
@@ -107,7 +107,7 @@ print_differences <- function(x, digits) {
     print_table(table, right = -1L, indent = "  ")
     if (nrow(found) > 20L) cat("  ... ", nrow(found) - 20L, " more: as.data.frame(x, what = \"differences\")\n", sep = "")
     if (nrow(found) > 1L && factor) cat("  (p values are not adjusted for the number of differences)\n")
-  } else if (!x$moderated) {
+  } else if (!x$moderated && !all(is.na(x$slopes$Estimate))) {
     cat("\n")
     cat_wrapped(paste0("The model has no interaction of ", x$pred$name, " with ", x$modx$name, ": the slope is the same at all values."))
   }
@@ -150,7 +150,10 @@ print.hlm_johnson_neyman <- function(x, digits = max(3L, getOption("digits") - 3
 }
 
 # One key per row (paste() makes one of no rows).
-curve_keys <- function(table) if (nrow(table)) paste(table$contrast, if (is.numeric(table$mod2)) sprintf("%.17g", table$mod2) else table$mod2 %||% "", sep = "\r") else character()
+curve_keys <- function(table) {
+  if (!nrow(table)) return(character())
+  paste(table$contrast, if (is.numeric(table$mod2)) sprintf("%.17g", table$mod2) else table$mod2 %||% "", sep = "\r")
+}
 
 print_curve <- function(x, regions, bounds, digits) {
   table <- x$regions[regions, ]
@@ -176,12 +179,13 @@ bounds_words <- function(x, bounds, regions, digits) {
   inside <- bounds$bound[bounds$inside]
   beyond <- bounds$bound[!bounds$inside]
   what <- if (x$pred$kind == "factor") "difference" else "slope"
-  first <- if (length(inside)) {
+  within <- if (is.null(x$range)) "" else paste0(" between ", paste(format_values(x$range), collapse = " and "))
+  first <- if (length(inside) || all(regions$data == "none")) {
     NULL
   } else if (all(regions$significant[regions$data != "none"])) {
-    paste0("The ", what, " differs from zero at all observed values of ", x$modx$name, ".")
+    paste0("The ", what, " differs from zero at all observed values of ", x$modx$name, within, ".")
   } else {
-    paste0("The ", what, " differs from zero at no observed value of ", x$modx$name, ".")
+    paste0("The ", what, " differs from zero at no observed value of ", x$modx$name, within, ".")
   }
   if (length(beyond)) {
     shown <- trimws(format_column(beyond, digits))
@@ -202,7 +206,8 @@ rule_words <- function(x) {
   switch(x$adjust,
     none = paste0(base, ", p < ", format(x$alpha, digits = 3L), " at each value of ", x$modx$name, " by itself"),
     fdr = paste0(
-      base, "; false discovery rate of ", percent_words(x$alpha), " over ", rules$tests[[1L]], " values of ", x$modx$name, " (Esarey & Sumner 2018): each value is tested at p < ",
+      base, "; false discovery rate of ", percent_words(x$alpha), " over ", rules$tests[[1L]], " values of ", x$modx$name,
+      " (Esarey & Sumner 2018): each value is tested at p < ",
       paste(unique(format(signif(rules$alpha, 3L), digits = 3L, trim = TRUE)), collapse = ", ")
     ),
     simultaneous = paste0(

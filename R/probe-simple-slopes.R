@@ -43,17 +43,21 @@
 #' @param what For `as.data.frame()`: `"slopes"` or `"differences"`.
 #' @param ... Not used.
 #' @return An object of class `hlm_simple_slopes`, a list:
-#'   `slopes`, a data frame with one row per slope: `contrast` (of a categorical predictor, otherwise `""`), `modx`, `modx_label`, `mod2`, `mod2_label` (values and what they
+#'   `slopes`, a data frame with one row per slope: `contrast` (of a categorical predictor, otherwise `""`), `modx`, `modx_label`, `mod2`,
+#'   `mod2_label` (values and what they
 #'   are), `Estimate`, `Std. Error`, `df`, `t value`, `lower`, `upper`, `Pr(>|t|)`, `outside` (is a value outside those observed?);
 #'   `differences`, of the same shape, with the differences of slopes between the categories of `modx`, or the change of the slope per unit of a number
 #'   (p values are not adjusted for their number); `joint`, F tests as [contest()] gives them, of equal slopes at all values of `modx`
 #'   and, with `mod2`, of the same moderation at all its values; `lines`, predicted outcomes for [plot()]; `L`, the combinations of coefficients behind
 #'   `slopes`; `observed`, the values of the predictor, one per unit at which it varies; `pred`, `modx`, `mod2`, `held`, `notes`, `inference`,
-#'   `conf.level`. `tidy()`: one row per slope: `term`, `contrast`, `modx`, `modx.value`, `mod2`, `mod2.value`, `estimate`, `std.error`, `df`, `statistic`, `p.value`,
+#'   `conf.level`. `tidy()`: one row per slope: `term`, `contrast`, `modx`, `modx.value`, `mod2`, `mod2.value`, `estimate`, `std.error`, `df`,
+#'   `statistic`, `p.value`,
 #'   `conf.low`, `conf.high`.
-#' @section Errors: `hlm_error_data` for a variable or value that the model does not have, `hlm_error_ambiguous` (also of class `hlm_error_data`) when a name fits
+#' @section Errors: `hlm_error_data` for a variable or value that the model does not have, `hlm_error_ambiguous` (also of class `hlm_error_data`)
+#'   when a name fits
 #'   several variables.
-#' @source Aiken and West (1991), *Multiple Regression: Testing and Interpreting Interactions*, Sage; Bauer and Curran (2005), *Multivariate Behavioral Research* 40,
+#' @source Aiken and West (1991), *Multiple Regression: Testing and Interpreting Interactions*, Sage; Bauer and Curran (2005), *Multivariate
+#'   Behavioral Research* 40,
 #'   373-400, for multilevel models; Giesselmann and Schmidt-Catran (2022), *Sociological Methods & Research* 51, 1100-1127, on products of within
 #'   variables; Heisig and Schaeffer (2019), *European Sociological Review* 35, 258-279, on random slopes.
 #' @seealso [johnson_neyman()] for all values of a moderator at once.
@@ -87,7 +91,8 @@ simple_slopes <- function(fit, pred, modx, mod2 = NULL, at = NULL, at2 = NULL, d
     list(
       slopes = slopes_table(fit, grid, rows, inference, level), differences = slope_differences(setup, values, inference, level, moved),
       joint = slope_joint(setup, values, inference, moved), lines = slope_lines(setup, values, inference, level),
-      L = do.call(rbind, rows), observed = focals$pred$x, outcome = deparse1(fit$formula[[2L]]), pred = focal_summary(focals$pred), modx = focal_summary(focals$modx),
+      L = do.call(rbind, rows), observed = focals$pred$x, outcome = deparse1(fit$formula[[2L]]),
+      pred = focal_summary(focals$pred), modx = focal_summary(focals$modx),
       mod2 = focal_summary(focals$mod2), held = values$held, moderated = moved, notes = slope_notes(setup, moved), inference = inference$label,
       conf.level = level
     ),
@@ -97,7 +102,7 @@ simple_slopes <- function(fit, pred, modx, mod2 = NULL, at = NULL, at2 = NULL, d
 
 # A missing argument stays missing: NULL.
 focal_argument <- function(probe, expr, caller, argument) {
-  if (identical(expr, quote(expr = ))) return(NULL)
+  if (rlang::is_missing(expr)) return(NULL)
   focal_expression(probe, expr, caller, argument)
 }
 
@@ -214,7 +219,10 @@ focal_summary <- function(focal) {
     counts <- table(factor(focal$x, levels = focal$levels))
     return(list(name = focal$key, kind = "factor", level = focal$level, unit = focal$unit, n = length(focal$x), counts = c(counts)))
   }
-  list(name = focal$key, kind = "numeric", level = focal$level, unit = focal$unit, n = length(focal$x), range = range(focal$x), mean = mean(focal$x), sd = stats::sd(focal$x))
+  list(
+    name = focal$key, kind = "numeric", level = focal$level, unit = focal$unit, n = length(focal$x), range = range(focal$x), mean = mean(focal$x),
+    sd = stats::sd(focal$x)
+  )
 }
 
 # The fixed part over the predictor at each combination of moderators, the other variables at their mean: for plot().

@@ -20,7 +20,9 @@ probe_values <- function(probe, focals, at = NULL, at2 = NULL) {
   if (!is.null(at2) && is.null(focals$mod2)) {
     abort_hlm("data", "{.arg at2} gives values of a second moderator, but {.arg mod2} is not named.")
   }
-  if (!is.null(at2) && is.list(at) && !identical(chosen$mod2, at2)) abort_hlm("data", "Give the values of {.arg mod2} in {.arg at} or in {.arg at2}, not in both.")
+  if (!is.null(at2) && is.list(at) && !identical(chosen$mod2, at2)) {
+    abort_hlm("data", "Give the values of {.arg mod2} in {.arg at} or in {.arg at2}, not in both.")
+  }
   list(
     modx = moderator_values(focals$modx, chosen$modx, "at"), mod2 = if (!is.null(focals$mod2)) moderator_values(focals$mod2, chosen$mod2, "at2"),
     held = held

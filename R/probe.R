@@ -142,7 +142,9 @@ abort_unknown_focal <- function(probe, name, argument) {
     } else {
       "{.arg {argument}} = {.val {name}} is not a variable of the fixed part of the model."
     },
-    i = if (length(made_of) == 1L) "Use {.code {argument} = {made_of}}." else "Variables: {.var {variables}}."
+    i = if (length(made_of) == 1L) {
+      "Use {.code {argument} = {made_of}}."
+    } else if (length(variables)) "Variables: {.var {variables}}." else "The fixed part has no variables."
   ))
 }
 
@@ -227,7 +229,8 @@ new_focal <- function(probe, candidate, argument) {
   type <- if (is_category(x)) "factor" else "numeric"
   list(
     argument = argument, key = key, is_label = candidate$is_label, kind = type, levels = if (type == "factor") category_levels(probe, key, x),
-    level = level, unit = if (level == "1") "row" else plain_level(level), original = x, x = if (type == "factor") as.character(x[first]) else as.double(x[first])
+    level = level, unit = if (level == "1") "row" else plain_level(level), original = x,
+    x = if (type == "factor") as.character(x[first]) else as.double(x[first])
   )
 }
 

@@ -43,10 +43,8 @@ test_that("derivatives on a spline's own knot and of a function that D() does no
   d$half <- abs(d$mood)
   folded <- hlm(distress ~ abs(mood) * severity + (1 | patient), d)
   plain <- hlm(distress ~ half * severity + (1 | patient), d)
-  expect_equal(
-    simple_slopes(folded, mood, severity, at = list(severity = c(15, 20), mood = -1))$slopes$Estimate, -simple_slopes(plain, half, severity, at = c(15, 20))$slopes$Estimate,
-    tolerance = 1e-6
-  )
+  mirrored <- -simple_slopes(plain, half, severity, at = c(15, 20))$slopes$Estimate
+  expect_equal(simple_slopes(folded, mood, severity, at = list(severity = c(15, 20), mood = -1))$slopes$Estimate, mirrored, tolerance = 1e-6)
 })
 
 test_that("averages over categories are those over a grid of all of them, each counting the same", {
@@ -101,4 +99,20 @@ test_that("a variable made of a number and a category needs the category", {
   found <- simple_slopes(fit, mood, group, at = list(severity = 0))$slopes
   b <- fixef(fit)
   expect_equal(found$Estimate, unname(c(b["mood"] + b[3], b["mood"])))
+})
+
+test_that("categories computed from another variable, and functions that need all of them at once", {
+  d <- probe_therapies()
+  fit <- hlm(distress ~ mood * relevel(factor(group), "PDT") + (1 | patient), d)
+  plain <- hlm(distress ~ mood * group + (1 | patient), d)
+  expect_equal(simple_slopes(fit, mood, group)$slopes$Estimate, simple_slopes(plain, mood, group)$slopes$Estimate, tolerance = 1e-6)
+  expect_equal(abs(simple_slopes(fit, group, mood, at = 1)$slopes$Estimate), abs(simple_slopes(plain, group, mood, at = 1)$slopes$Estimate), tolerance = 1e-6)
+  late <- hlm(distress ~ mood * I(session > 3) + (1 | patient), d)
+  expect_equal(simple_slopes(late, mood, session)$slopes$modx, c("FALSE", "TRUE"))
+})
+
+test_that("a fit read back from a file is probed like the fit itself", {
+  fit <- hlm(distress ~ within(alliance) * splines::ns(severity, 2) + (1 | patient), probe_therapies())
+  again <- unserialize(serialize(fit, NULL))
+  expect_identical(simple_slopes(again, alliance_within, severity)$slopes, simple_slopes(fit, alliance_within, severity)$slopes)
 })

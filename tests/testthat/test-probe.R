@@ -21,7 +21,9 @@ test_that("the name of a split variable: taken when only one part meets the mode
   fit <- fit_moderated()
   expect_equal(simple_slopes(fit, alliance, severity)$pred$name, "alliance_within")
   both <- hlm(distress ~ wb(alliance) * severity + (1 | patient), d)
-  expect_error(simple_slopes(both, alliance, severity), "alliance_within \\(within-patient\\), alliance_between \\(between-patient\\)", class = "hlm_error_ambiguous")
+  expect_error(
+    simple_slopes(both, alliance, severity), "alliance_within \\(within-patient\\), alliance_between \\(between-patient\\)", class = "hlm_error_ambiguous"
+  )
   expect_error(simple_slopes(both, wb(alliance), severity), "pred = alliance_within", class = "hlm_error_data")
   none <- hlm(distress ~ wb(alliance) + severity + (1 | patient), d)
   expect_error(simple_slopes(none, alliance, severity), class = "hlm_error_ambiguous")
