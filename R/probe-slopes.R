@@ -141,7 +141,9 @@ held_words <- function(name, setup) {
 }
 
 # The mean of a centred variable is zero, not 1e-17.
-format_near_zero <- function(mean, x) format(if (abs(mean) < 1e-10 * spread(x)) 0 else mean, digits = 4L)
+near_zero <- function(mean, x) if (abs(mean) < 1e-10 * spread(x)) 0 else mean
+
+format_near_zero <- function(mean, x) format(near_zero(mean, x), digits = 4L)
 
 predictor_is_bent <- function(setup) {
   pred <- setup$focals$pred

@@ -101,7 +101,7 @@ default_values <- function(focal, at, argument) {
   x <- focal$x
   distinct <- sort(unique(x))
   if (is.null(at) && length(distinct) <= 2L) return(data.frame(value = distinct, words = "", outside = FALSE))
-  mean <- mean(x)
+  mean <- near_zero(mean(x), x)
   sd <- stats::sd(x)
   made <- switch(how,
     sd = list(mean + c(-1, 0, 1) * sd, c("mean - 1 SD", "mean", "mean + 1 SD")),

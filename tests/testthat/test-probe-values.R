@@ -23,6 +23,11 @@ test_that("a skewed moderator: mean minus SD may lie outside the data, and is ma
   expect_equal(simple_slopes(fit, alliance_within, events, at = c(0, 10, 11, 1e9))$slopes$outside, c(FALSE, FALSE, TRUE, TRUE))
 })
 
+test_that("the mean of a centred moderator is zero, not 1e-17", {
+  fit <- hlm(distress ~ within(alliance) * between(alliance) + (1 | patient), probe_therapies())
+  expect_identical(simple_slopes(fit, alliance_within, alliance_between)$slopes$modx[[2]], 0)
+})
+
 test_that("a named list sets moderators and other variables", {
   fit <- fit_moderated()
   listed <- simple_slopes(fit, alliance_within, severity, group, at = list(severity = c(10, 20), group = "PDT"))
