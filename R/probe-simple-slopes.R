@@ -220,8 +220,8 @@ focal_summary <- function(focal) {
     return(list(name = focal$key, kind = "factor", level = focal$level, unit = focal$unit, n = length(focal$x), counts = c(counts)))
   }
   list(
-    name = focal$key, kind = "numeric", level = focal$level, unit = focal$unit, n = length(focal$x), range = range(focal$x), mean = near_zero(mean(focal$x), focal$x),
-    sd = stats::sd(focal$x)
+    name = focal$key, kind = "numeric", level = focal$level, unit = focal$unit, n = length(focal$x), range = range(focal$x),
+    mean = near_zero(mean(focal$x), focal$x), sd = stats::sd(focal$x)
   )
 }
 
