@@ -23,29 +23,48 @@ audit_residuals <- function(a) {
   })
 }
 
-# Average product of neighbouring residuals minus what it would be without autocorrelation: conditional residuals of few sessions are correlated
-# because the person's effects were estimated from them: Cov(e) = sigma^2 I - Z Var(b | y) Z'. (That covariance follows from e = sigma^2 V^-1 (y - X beta),
-# Pinheiro & Bates 2000, section 2.2; the fixed effects are taken as known.)
+# Average product of neighbouring residuals minus what it would be without autocorrelation: residuals of few sessions are correlated because the
+# person's effects were estimated from them. Within a person V = Z Psi Z' + sigma^2 I, Psi with the effects of all levels that contain the person;
+# e = sigma^2 V^-1 (y - X beta) has the covariance sigma^4 V^-1, the fixed effects taken as known (Pinheiro & Bates 2000, section 2.2). All in units of
+# sigma: V^-1 = I - Z M Z', M = (I + Psi Z'Z)^-1 Psi.
 residual_autocorrelation <- function(a) {
   fit <- a$fit
   index <- match(a$row, fit$rows)
   before <- audit_lag(a, as.double(index))
   pair <- which(!is.na(index) & !is.na(before))
   if (length(pair) < 20L) return(NULL)
+  block <- person_block(fit)
   now <- index[pair]
   then <- as.integer(before[pair])
-  own <- which(term_group(fit) == person_group(fit))
-  w <- sqrt(design_weights(fit$design))
-  e <- w * (fit$design$y - fixed_predictor(fit) - random_predictor(fit)) / fit$core$sigma
   expected <- numeric(length(pair))
-  if (length(own)) {
-    spread <- engine_condvar(fit$design, isTRUE(fit$REML), fit$core$theta)[[person_group(fit)]] / fit$core$sigma^2
-    z <- w * do.call(cbind, lapply(fit$design$terms[own], function(term) term_matrix(fit, term)))
-    codes <- fit$design$groups[[person_group(fit)]]$codes[now]
-    for (j in seq_len(ncol(z))) for (k in seq_len(ncol(z))) expected <- expected - z[now, j] * spread[j, k, codes] * z[then, k]
-  }
-  r <- mean(e[now] * e[then] - expected)
+  codes <- block$codes[now]
+  for (j in seq_len(ncol(block$z))) for (k in seq_len(ncol(block$z))) expected <- expected - block$z[now, j] * block$m[j, k, codes] * block$z[then, k]
+  r <- mean(block$residual[now] * block$residual[then] - expected)
   list(r = r, z = r * sqrt(length(pair)), pairs = length(pair))
+}
+
+# Residuals of every person's own block, and the matrices M; effects of factors crossed with the person are subtracted as estimated.
+person_block <- function(fit) {
+  groups <- fit$design$groups
+  person <- groups[[person_group(fit)]]
+  holds <- vapply(groups, function(group) identical(group$name, person$name) || is_nested(person, group), NA)
+  own <- which(holds[term_group(fit)])
+  crossed <- which(!holds[term_group(fit)])
+  w <- sqrt(design_weights(fit$design))
+  r <- w * (fit$design$y - fixed_predictor(fit) - random_predictor(fit, crossed)) / fit$core$sigma
+  z <- w * do.call(cbind, c(list(matrix(0, length(r), 0L)), lapply(fit$design$terms[own], function(term) term_matrix(fit, term))))
+  q <- ncol(z)
+  m <- array(0, c(q, q, length(person$levels)))
+  if (q == 0L) return(list(residual = r, z = z, m = m, codes = person$codes))
+  psi <- as.matrix(Matrix::bdiag(lapply(own, function(t) tcrossprod(term_lambda(fit, t)))))
+  products <- do.call(cbind, lapply(seq_len(q), function(k) rowsum(z * z[, k], person$codes, reorder = TRUE)))
+  score <- rowsum(z * r, person$codes, reorder = TRUE)
+  effect <- matrix(0, nrow(score), q)
+  for (i in seq_len(nrow(score))) {
+    m[, , i] <- solve(diag(q) + psi %*% matrix(products[i, ], q), psi)
+    effect[i, ] <- matrix(m[, , i], q) %*% score[i, ]
+  }
+  list(residual = r - rowSums(z * effect[person$codes, , drop = FALSE]), z = z, m = m, codes = person$codes)
 }
 
 check_residual_autocorrelation <- function(a) {

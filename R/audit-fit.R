@@ -18,7 +18,10 @@ audit_source_fit <- function(fit, extra) {
   columns <- lapply(measured$expr, function(expr) as.double(drop_column(value_of(expr))))
   names(columns) <- measured$name
   covariates <- c(fit_covariates(fit, c(measured$name, time)), extra$covariates)
-  level_names <- c(setdiff(group_names(fit), id), extra$level)
+  # another combination of the same factors (b:a for a:b) is the person once more
+  parts <- function(text) sort(vapply(group_atoms(str2lang(text)), expr_text, ""))
+  same <- vapply(group_names(fit), function(name) identical(parts(backticked(name, data)), parts(id)), NA)
+  level_names <- union(group_names(fit)[!same], extra$level)
   levels <- lapply(stats::setNames(nm = level_names), function(name) factor_of(str2lang(backticked(name, data))))
   list(
     fit = fit, person = person, time_raw = if (!is.null(time)) plain_column(data[[time]]), columns = columns,

@@ -195,8 +195,7 @@ plot_audit_bounds <- function(a, names) {
   shares <- shares[shares$variable %in% names, , drop = FALSE]
   strip <- vapply(names, function(name) {
     mine <- shares[shares$variable == name, , drop = FALSE]
-    paste0(name, "\nlowest (", audit_value(mine$value[[1L]]), "): ", audit_percent(mine$share[[1L]]), "\nhighest (", audit_value(mine$value[[2L]]), "): ",
-           audit_percent(mine$share[[2L]]))
+    paste0(name, "\n", paste0(audit_percent(mine$share), " at ", audit_value(mine$value), collapse = "\n"))
   }, "")
   bars$end <- mapply(function(name, low, high) {
     mine <- shares[shares$variable == name & shares$share >= 0.15 & shares$distinct > 3L, , drop = FALSE]
@@ -208,7 +207,8 @@ plot_audit_bounds <- function(a, names) {
     ggplot2::scale_fill_manual(values = c(`FALSE` = ink, `TRUE` = accent), guide = "none") +
     ggplot2::facet_wrap(ggplot2::vars(.data$variable), scales = "free") +
     ggplot2::scale_y_continuous(labels = function(v) paste0(format(100 * v, trim = TRUE), " %"), expand = ggplot2::expansion(c(0, 0.06))) +
-    ggplot2::labs(x = NULL, y = "Share of the values", title = "Distribution and the ends of the scale (in colour: 15 % or more)") + theme_hlm()
+    ggplot2::labs(x = NULL, y = "Share of the values", title = "Distribution and the ends of the scale (in colour: 15 % or more)") + theme_hlm() +
+    ggplot2::theme(strip.text = ggplot2::element_text(face = "plain", size = 8))
 }
 
 # Bars of a histogram: one per value of a scale with few values, otherwise 25.
