@@ -65,6 +65,7 @@ print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   cat("\nRandom effects (standard deviations)\n")
   print_table(varcorr_table(VarCorr.hlm(x), "Std.Dev.", digits))
   print_status(fit_status(x), quiet = TRUE)
+  if (!is.null(lagged_outcome(x))) cat("\nThe outcome's earlier value is a predictor: see nickell_bias(fit) on the bias this causes\n")
   cat("\nTests and degrees of freedom: summary(fit)\n")
   invisible(x)
 }

@@ -19,7 +19,8 @@
 #' @param ... Not used.
 #' @return An object of class `summary.hlm`: a list with `coefficients`, `sections` (the group each coefficient is printed
 #'   in), `varcor`, `icc`, `ngrps`, `nobs`, `rows`, `status`, `sigma`, `logLik`, `AICtab`, `vcov` (the one the standard errors come from),
-#'   `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `formula`, `call`.
+#'   `ddf`, `inference` (the method's name in print), `contextual` (see [contextual()]; `NULL` when no variable is split), `nickell` (a sentence on the
+#'   bias from a lagged outcome, see [nickell_bias()]; `NULL` without one), `formula`, `call`.
 #' @source Satterthwaite (1946), *Biometrics Bulletin* 2, 110-114; Kuznetsova, Brockhoff and Christensen (2017), *Journal of
 #'   Statistical Software* 82(13).
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
@@ -41,7 +42,7 @@ summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
       varcor = VarCorr.hlm(object), sigma = object$core$sigma, icc = icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
       AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object)),
-      contextual = contextual_table(object, inference)
+      contextual = contextual_table(object, inference), nickell = nickell_note(nickell_of(object))
     ),
     class = "summary.hlm"
   )
@@ -68,6 +69,7 @@ print.summary.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...
     cat("\n")
     print_contextual(x$contextual, digits)
   }
+  print_nickell_note(x$nickell)
   cat("\nRandom effects\n")
   print_table(varcorr_table(x$varcor, c("Variance", "Std.Dev."), digits))
   cat("\nShare of the unexplained variance (intraclass correlation)\n")

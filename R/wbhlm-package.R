@@ -36,4 +36,5 @@
 #' @rawNamespace S3method(augment, hlm)
 #' @rawNamespace S3method(glance, hlm)
 #' @rawNamespace S3method(tidy, hlm)
+#' @rawNamespace S3method(tidy, hlm_reciprocal)
 NULL

@@ -1,0 +1,151 @@
+# Are the two standardised cross-effects equally large? Both models are fitted to the same persons, so the estimates are correlated.
+
+# list(table, correlation, note).
+compare_directions <- function(fits, effects, settings) {
+  cross <- effects[effects$role == "within", , drop = FALSE]
+  cross <- cross[match(c("xy", "yx"), cross$direction), ]
+  if (anyNA(cross$std.estimate)) {
+    return(list(table = NULL, correlation = NA_real_, note = "no test of their difference: a standardised effect is missing"))
+  }
+  if (settings$test == "bootstrap") return(bootstrap_difference(fits, cross, settings))
+  influence <- tryCatch(lapply(fits, cross_influence), hlm_error = identity)
+  if (inherits(influence, "error")) {
+    return(list(
+      table = NULL, correlation = NA_real_, note = paste0("no test of their difference by scores (", conditionMessage(influence), "); use test = \"bootstrap\"")
+    ))
+  }
+  rho <- stacked_correlation(influence$xy, influence$yx)
+  covariance <- outer(cross$std.error.std, cross$std.error.std) * matrix(c(1, rho, rho, 1), 2L)
+  list(
+    table = difference_table(cross$std.estimate, covariance, min(length(influence$xy), length(influence$yx)) - 1, settings$conf.level),
+    correlation = rho, note = NULL
+  )
+}
+
+# Signed difference, and difference of absolute sizes (delta method: the signs as estimated). t with the number of clusters minus one.
+difference_table <- function(estimate, covariance, df, level) {
+  l <- rbind(c(1, -1), sign(estimate) * c(1, -1))
+  value <- drop(l %*% estimate)
+  se <- sqrt(rowSums((l %*% covariance) * l))
+  half <- stats::qt((1 + level) / 2, df) * se
+  data.frame(
+    contrast = c("xy minus yx", "size of xy minus size of yx"), estimate = value, std.error = se, df = df, statistic = value / se,
+    p.value = 2 * stats::pt(abs(value / se), df, lower.tail = FALSE), conf.low = value - half, conf.high = value + half, stringsAsFactors = FALSE
+  )
+}
+
+# Scores ------------------------------------------------------------------------------------------------------------------------------
+
+# Correlation of two estimators from the contributions of the clusters they share: sum_j psi_1j psi_2j over the root of the sums of squares,
+# the off-diagonal block of the sandwich of the stacked estimating equations (Weesie 1999, Stata Tech Bull 52:34; White 1982, Econometrica 50:1).
+stacked_correlation <- function(a, b) {
+  shared <- intersect(names(a), names(b))
+  sum(a[shared] * b[shared]) / sqrt(sum(a^2) * sum(b^2))
+}
+
+# Contribution of every cluster (named by its label) to the estimated cross-effect sum_i w_i (beta + b_i): with u_j = X_j'V_j^-1 e_j, M = (X'V^-1X)^-1,
+# a = Z G m (m the weights of the persons' deviations) it is s e'M u_j + a_j'V_j^-1 e_j - (a'V^-1X) M u_j; variances and SDs are taken as given.
+cross_influence <- function(made) {
+  fit <- made$fit
+  check_scores(fit)
+  unit <- default_cluster(fit)
+  check_clusters(fit, unit)
+  basis <- tree_basis(fit)
+  p <- ncol(basis$x)
+  weights <- cross_weights(fit, made$roles$within)
+  a <- deviation_column(fit, made$roles$within, weights)
+  if (!is.null(a)) basis$x <- cbind(basis$x, a)
+  tree <- tree_of(fit, unit)
+  pass <- tree_pass(fit, tree, basis)
+  t <- pass$levels[[length(tree$levels)]]$after$t
+  x <- seq_len(p)
+  d <- dim(t)[[2L]]
+  total <- apply(t, 2:3, sum)
+  u <- matrix(t[, x, d], ncol = p)
+  pick <- as.double(names(fixef.hlm(fit)) == made$roles$within)
+  direction <- sum(weights) * drop(backsolve(basis$r, pick, transpose = TRUE))
+  own <- 0
+  if (!is.null(a)) {
+    direction <- direction - total[x, p + 1L]
+    own <- t[, p + 1L, d]
+  }
+  influence <- fit$core$sigma * (drop(u %*% solve(total[x, x, drop = FALSE], direction)) + own)
+  stats::setNames(influence, unit$labels)
+}
+
+# The pass up the tree knows independent residuals only.
+check_scores <- function(fit) {
+  if (!is.null(fit$residual) || !is.null(fit$design$residual)) {
+    abort_hlm("covariance", "scores are for independent residuals")
+  }
+}
+
+# Weights of the persons: the ratio of SDs of predictor and outcome over the number of persons in whom both vary.
+cross_weights <- function(fit, name) {
+  person <- cross_person(fit)
+  ratio <- person_sd(x_column(fit, name), person) / person_sd(fit$design$y - design_offset(fit$design), person)
+  usable <- is.finite(ratio) & ratio > 0
+  ifelse(usable, ratio, 0) / sum(usable)
+}
+
+cross_person <- function(fit) {
+  person <- person_factor(fit)
+  person$codes <- as.integer(person$codes)
+  person
+}
+
+# Z G m / sigma^2 over the rows; NULL without a random slope.
+deviation_column <- function(fit, name, weights) {
+  person <- cross_person(fit)
+  places <- slope_places(fit, name, person)
+  if (!length(places)) return(NULL)
+  first <- match(seq_along(person$levels), person$codes)
+  a <- numeric(n_rows(fit))
+  for (place in places) {
+    term <- fit$design$terms[[place$term]]
+    group <- fit$design$groups[[term$group]]
+    m <- engine_group_sums(weights, as.integer(group$codes)[first], length(group$levels))$sum
+    a <- a + m[group$codes] * drop(term_matrix(fit, term) %*% tcrossprod(term_lambda(fit, place$term))[, place$column])
+  }
+  a
+}
+
+# Bootstrap ---------------------------------------------------------------------------------------------------------------------------
+
+# The standardised cross-effect from the design alone (a drawn sample has no history to take lags from); equal to standardize()'s.
+cross_value <- function(fit, name) {
+  weights <- cross_weights(fit, name)
+  sum(weights * (fixef.hlm(fit)[[name]] + person_deviation(fit, name, cross_person(fit))))
+}
+
+# Clusters of the coarsest factor with all their rows, both models fitted to the same draw. Person means stay as they are in the fits.
+bootstrap_difference <- function(fits, cross, settings) {
+  check_session_seed(settings$seed)
+  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
+  if (!is.null(settings$seed)) {
+    before <- get(".Random.seed", envir = globalenv())
+    on.exit(assign(".Random.seed", before, envir = globalenv()))
+    set.seed(settings$seed)
+  }
+  group <- vapply(fits, function(made) match(default_cluster(made$fit)$name, group_names(made$fit)), 1L)
+  labels <- Map(function(made, g) made$fit$design$groups[[g]]$levels, fits, group)
+  known <- union(labels$xy, labels$yx)
+  draws <- matrix(NA_real_, settings$nsim, 2L)
+  for (i in seq_len(settings$nsim)) {
+    drawn <- sample(known, replace = TRUE)
+    draws[i, ] <- tryCatch(vapply(c("xy", "yx"), function(way) {
+      levels <- match(drawn, labels[[way]])
+      fit <- with_groups(fits[[way]]$fit, group[[way]], levels[!is.na(levels)])
+      fit$core <- engine_fit(fit$design, isTRUE(fit$REML), fit$control)
+      cross_value(fit, fits[[way]]$roles$within)
+    }, 0), hlm_error = function(e) c(NA_real_, NA_real_))
+  }
+  used <- stats::complete.cases(draws)
+  if (sum(used) < 3L) abort_hlm("numerical", "No bootstrap sample identifies both models.")
+  if (!all(used)) warn_hlm("bootstrap", "{sum(!used)} of {settings$nsim} draws did not identify both models and are left out.")
+  covariance <- stats::cov(draws[used, ])
+  list(
+    table = difference_table(cross$std.estimate, covariance, length(known) - 1, settings$conf.level), correlation = stats::cov2cor(covariance)[1L, 2L],
+    note = NULL
+  )
+}
