@@ -43,7 +43,7 @@ plot_forest <- function(x, term = NULL, group = NULL, level = 0.95, own = c("alo
       x = paste0("Slope of ", x$outcome, " in ", x$term), y = NULL, title = paste0("Slope of each ", unit),
       subtitle = paste0(slope_subtitle(x), if (hidden > 0L) paste0("\n", nrow(table), " of them shown, from the lowest to the highest")),
       caption = paste0(format(100 * x$level), " % intervals. own line: from the ", unit, "'s own rows alone; model: shrunken towards the average.")
-    ) + theme_hlm() + forest_theme(nrow(table))
+    ) + theme_hlm() + caption_left() + forest_theme(nrow(table))
   plot
 }
 
@@ -147,7 +147,6 @@ forest_theme <- function(n) {
   size <- max(5, min(9, 330 / n))
   ggplot2::theme(
     axis.text.y = ggplot2::element_text(size = size, colour = "grey15"), axis.text.y.right = ggplot2::element_text(size = size, hjust = 1, colour = "grey15"),
-    panel.grid.major.y = ggplot2::element_blank(), axis.line.x = ggplot2::element_line(colour = "grey50", linewidth = 0.3),
-    plot.caption = ggplot2::element_text(hjust = 0, colour = "grey35"), plot.caption.position = "plot"
+    panel.grid.major.y = ggplot2::element_blank(), axis.line.x = ggplot2::element_line(colour = "grey50", linewidth = 0.3)
   )
 }

@@ -40,7 +40,7 @@ plot_slopes <- function(x, term = NULL, group = NULL, level = 0.95, own = c("alo
     ggplot2::labs(
       x = paste0("Slope of ", x$outcome, " in ", x$term), y = unit, title = paste0("Slope of each ", unit), subtitle = slope_subtitle(x),
       caption = paste0("Bars: ", format(100 * x$level), " % intervals. Band: the average slope with its interval. Dashed: zero.")
-    ) + theme_hlm() + ggplot2::theme(plot.caption = ggplot2::element_text(hjust = 0, colour = "grey35"), plot.caption.position = "plot")
+    ) + theme_hlm() + caption_left()
   if (labels) plot else plot + ggplot2::theme(panel.grid.major.y = ggplot2::element_blank())
 }
 
