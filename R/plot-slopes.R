@@ -81,7 +81,10 @@ slope_axis <- function(table, labels, unit) {
   if (!labels) return(ggplot2::scale_y_continuous(breaks = NULL, expand = ggplot2::expansion(mult = 0.02)))
   list(
     ggplot2::scale_y_continuous(breaks = table$place, labels = short_labels(table$person), expand = ggplot2::expansion(add = 0.8)),
-    ggplot2::theme(axis.text.y = ggplot2::element_text(size = max(4.5, min(9, 290 / n))), panel.grid.major.y = ggplot2::element_blank())
+    ggplot2::theme(
+      axis.text.y = ggplot2::element_text(size = max(4.5, min(9, 290 / n))), panel.grid.major.y = ggplot2::element_blank(),
+      axis.title.y = ggplot2::element_text(margin = ggplot2::margin(r = 9))
+    )
   )
 }
 
