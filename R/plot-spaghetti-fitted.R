@@ -29,10 +29,11 @@ average_course <- function(fit, table, level, ddf, rows = kept_x(fit), offset = 
 fitted_layers <- function(fit, table, level, ddf, mean) {
   course <- average_course(fit, table, level, ddf)
   single <- if (is.factor(course$time) || is.character(course$time)) ggplot2::aes(group = 1)
+  limits <- utils::modifyList(ggplot2::aes(ymin = .data$lower, ymax = .data$upper), as.list(single))
   c(
     list(
       ggplot2::geom_line(ggplot2::aes(y = .data$fitted, group = .data$id), colour = ink, alpha = line_alpha(table$id), linewidth = 0.35),
-      ggplot2::geom_ribbon(data = course, utils::modifyList(ggplot2::aes(ymin = .data$lower, ymax = .data$upper), as.list(single)), fill = accent, alpha = 0.25),
+      ggplot2::geom_ribbon(data = course, limits, fill = accent, alpha = 0.25),
       ggplot2::geom_line(data = course, single, colour = accent, linewidth = 1.1),
       if (mean) ggplot2::geom_point(data = mean_course(table), colour = accent, fill = "white", shape = 21L, size = 1.7)
     ),

@@ -24,7 +24,8 @@
 #' @param level Coverage of the bands.
 #' @param ddf Method for the degrees of freedom of the mean courses, see [hlm-ddf].
 #' @param ... Not used.
-#' @return A 'ggplot' object. Its `data` are the numbers: `panel`, `time`, `course` (`"as observed"`, `"shifted"`, `"difference"`), `estimate`, `lower`, `upper`.
+#' @return A 'ggplot' object. Its `data` are the numbers: `panel`, `time`, `course` (`"as observed"`, `"shifted"`, `"difference"`),
+#'   `estimate`, `lower`, `upper`.
 #' @section Errors: `hlm_error_data` for a shift that moves nothing, unknown persons or variables, or an unknown time.
 #' @seealso [predict.hlm()] with `shift`.
 #' @examplesIf requireNamespace("ggplot2", quietly = TRUE)
@@ -66,7 +67,8 @@ plot_trajectories <- function(fit, shift, at = "within", by = NULL, persons = NU
 draw_trajectories <- function(made, names, shift, at, level, difference, persons) {
   words <- c("as observed", shift_words(shift, at))
   data <- made$courses
-  data$shown <- factor(ifelse(data$course == "shifted", words[[2L]], ifelse(data$course == "difference", "difference", words[[1L]])), levels = c(words, "difference"))
+  names(words) <- c("as observed", "shifted")
+  data$shown <- factor(c(words, difference = "difference")[data$course], levels = c(words, "difference"))
   rows <- c(paste("Predicted", names$outcome), "Difference")
   data$part <- factor(ifelse(data$course == "difference", rows[[2L]], rows[[1L]]), levels = rows)
   labels <- difference_words(made$overall)
@@ -78,15 +80,16 @@ draw_trajectories <- function(made, names, shift, at, level, difference, persons
     (if (difference && !persons) ggplot2::geom_hline(data = zero, ggplot2::aes(yintercept = 0), colour = "grey50", linetype = "dashed")) +
     ggplot2::geom_ribbon(data = drawn, ggplot2::aes(ymin = .data$lower, ymax = .data$upper), colour = NA, alpha = 0.18) +
     ggplot2::geom_line(data = drawn, linewidth = 0.9) + (if (single || persons) ggplot2::geom_point(data = drawn, size = 0.9)) +
-    ggplot2::scale_colour_manual(name = NULL, values = trajectory_colours(words), breaks = words) +
-    ggplot2::scale_fill_manual(name = NULL, values = trajectory_colours(words), breaks = words) +
+    ggplot2::scale_colour_manual(name = NULL, values = trajectory_colours(words), breaks = unname(words)) +
+    ggplot2::scale_fill_manual(name = NULL, values = trajectory_colours(words), breaks = unname(words)) +
     trajectory_facets(data, difference && !persons, persons)
   subtitle <- if (!persons) {
     panel <- if (nrow(made$overall) > 1L) paste0(made$overall$panel, ": ") else ""
     paste0(if (nrow(made$overall) == 1L) "Average difference " else "Average difference\n", paste0(panel, labels, collapse = "\n"))
   }
   plot + ggplot2::labs(
-    x = names$time, y = if (difference && !persons) NULL else rows[[1L]], title = paste0("Predicted ", names$outcome, ", as observed and ", words[[2L]]), subtitle = subtitle,
+    x = names$time, y = if (difference && !persons) NULL else rows[[1L]], subtitle = subtitle,
+    title = paste0("Predicted ", names$outcome, ", as observed and ", words[[2L]]),
     caption = paste0(
       "Bands: ", format(100 * level), " % intervals", if (persons) ". In the heads: the person's average difference" else " of the mean course", "."
     )
@@ -106,7 +109,7 @@ trajectory_facets <- function(data, difference, persons) {
   ggplot2::facet_grid(rows = ggplot2::vars(.data$part), cols = columns, scales = "free_y", switch = "y")
 }
 
-# "with alliance + 1 (within)"
+# For instance: with alliance + 1 (within).
 shift_words <- function(shift, at) {
   moves <- paste0(names(shift), ifelse(shift < 0, " \u2212 ", " + "), vapply(abs(shift), format, "", digits = 4L))
   paste0("with ", paste(moves, collapse = ", "), " (", at, ")")

@@ -79,11 +79,10 @@ line_scales <- function(words) {
   types <- c("solid", "solid", "42", "13")
   widths <- c(0.45, 1.3, 1.3, 1.3)
   pick <- function(values) stats::setNames(rep_len(values, length(words)), words)
-  guide <- ggplot2::guide_legend(override.aes = list(alpha = 1))
   list(
-    ggplot2::scale_colour_manual(name = NULL, values = pick(colours), drop = FALSE, guide = guide),
-    ggplot2::scale_linetype_manual(name = NULL, values = pick(types), drop = FALSE, guide = guide),
-    ggplot2::scale_linewidth_manual(name = NULL, values = pick(widths), drop = FALSE, guide = guide)
+    ggplot2::scale_colour_manual(name = NULL, values = pick(colours), drop = FALSE, guide = ggplot2::guide_legend(override.aes = list(alpha = 1))),
+    ggplot2::scale_linetype_manual(name = NULL, values = pick(types), drop = FALSE),
+    ggplot2::scale_linewidth_manual(name = NULL, values = pick(widths), drop = FALSE)
   )
 }
 

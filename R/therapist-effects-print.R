@@ -48,7 +48,8 @@ print_therapist_variances <- function(x, unit, digits) {
   if (any(!is.na(v$share_of) & v$effect != "(Intercept)")) {
     cat(" For a slope, share: of its differences between persons, those between ", unit, "s.\n", sep = "")
   }
-  if (!all(is.na(v$sd_lower))) cat(" ", format(100 * x$level), " % intervals by profile likelihood. Reliability: of the ", unit, "s' own estimates.\n", sep = "")
+  if (!all(is.na(v$sd_lower))) cat(" ", format(100 * x$level), " % intervals by profile likelihood.\n", sep = "")
+  cat(" Reliability: of the ", unit, "s' own estimates.\n", sep = "")
   for (i in which(!is.na(v$test))) cat(" Test of ", v$effect[[i]], ": ", v$test[[i]], if (!is.na(v$note[[i]])) paste0(" (", v$note[[i]], ")"), "\n", sep = "")
   cat("\n")
 }
@@ -130,7 +131,8 @@ plot.hlm_therapist_effects <- function(x, labels = NULL, ...) {
     slope_axis(table, labels, unit) + ggplot2::labs(
       x = paste0("Deviation of ", x$outcome, " from the average ", unit), y = if (labels) paste0(unit, " (number of ", person, "s)") else unit,
       title = paste0("Effect of each ", unit), subtitle = share_words(x, share, unit),
-      caption = paste0("Bars: ", format(100 * x$level), " % intervals", if (isTRUE(sd > 0)) paste0("; grey band: one SD between ", unit, "s"), ".", caption_rank(table))
+      caption = paste0("Bars: ", format(100 * x$level), " % intervals", if (isTRUE(sd > 0)) paste0("; grey band: one SD between ", unit, "s"), ".",
+                       caption_rank(table))
     ) + theme_hlm() + caption_left() + ggplot2::theme(panel.grid.major.y = ggplot2::element_blank())
 }
 

@@ -14,8 +14,8 @@
 #' [ranova()], the intercept together with the slopes. All intervals exist when the variance is estimated as zero.
 #'
 #' @section Reading the order of therapists:
-#' The effects are shrunken: with few patients each, they lie close together whatever the truth. An interval that excludes zero says that this therapist, had he or she
-#' been chosen in advance, differs from the average. Ranks are far less certain than they look, and differences between therapists in observational
+#' The effects are shrunken: with few patients each, they lie close together whatever the truth. An interval that excludes zero says that this therapist,
+#' had he or she been chosen in advance, differs from the average. Ranks are far less certain than they look, and differences between therapists in observational
 #' data are also differences between their patients.
 #'
 #' @param fit A fitted model of class `hlm`.
@@ -32,8 +32,8 @@
 #' @param row.names,optional Not used.
 #' @param ... Not used.
 #' @return An object of class `hlm_therapist_effects`, a list:
-#' * `variances`: one row per random effect: `effect`, `variance`, `sd`, `sd_lower`, `sd_upper`, `share`, `share_lower`, `share_upper`, `share_of` (what it is a share
-#'   of), `reliability`, `statistic`, `p.value`, `test`, `note`;
+#' * `variances`: one row per random effect: `effect`, `variance`, `sd`, `sd_lower`, `sd_upper`, `share`, `share_lower`, `share_upper`, `share_of` (what
+#'   it is a share of), `reliability`, `statistic`, `p.value`, `test`, `note`;
 #' * `effects`: one row per part of each split predictor: `variable`, `effect`, and the columns of [contest()]; `differences`: likewise for the differences of
 #'   neighbouring levels; `joint`: the test that all differences are zero. `NULL` without split predictors;
 #' * `ranking`: one row per therapist, lowest first: `rank`, `therapist`, `patients`, `rows`, `effect` (deviation of the outcome from the average
@@ -221,11 +221,23 @@ therapist_notes <- function(fit, g, variances, ranking) {
       many, " ", unit, "s are few: the variance between them is badly determined. Read the intervals, not the estimates."
     ),
     if (few > 0L) paste0(
-      few, " of ", many, " ", unit, "s ", if (few == 1L) "has" else "have", " one ", person, " only, who tells little about what is the ", unit, "'s and what the ", person, "'s."
+      few, " of ", many, " ", unit, "s ", if (few == 1L) "has" else "have", " one ", person, " only, who tells little about what is the ", unit, "'s and what the ",
+      person, "'s."
     ),
+    moderated_note(fit),
     if (length(zero)) paste0(
       "The variance of ", paste(zero, collapse = ", "), " between ", unit, "s is estimated as zero: no more differences than chance makes. ",
       "This is not proof that there are none; the upper limits say how large they may be."
     )
   )
+}
+
+# A coefficient of a variable that takes part in products is the effect at one value of the others.
+moderated_note <- function(fit) {
+  notes <- lapply(fit$means, function(means) {
+    others <- partners(fit, c(names(means$columns), means$label))
+    if (!length(others)) return(NULL)
+    paste0(means$label, " interacts with ", paste(others, collapse = ", "), ": its effects are those at zero, or at the first category, of the others.")
+  })
+  unlist(unname(notes))
 }

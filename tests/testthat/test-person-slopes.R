@@ -127,7 +127,10 @@ test_that("names with blanks, detrended and lagged variables", {
   expect_equal(person_slopes(spaced, "my x")$slopes, person_slopes(plain, "x")$slopes)
   d <- three_levels()
   d$id <- paste(d$therapist, d$patient)
-  for (f in list(y ~ wb(x, detrend = TRUE) + (1 + within(x, detrend = TRUE) | id), y ~ wb(lagged(x)) + (1 + within(lagged(x)) | id), y ~ cx(x) + (1 + x | id))) {
+  formulas <- list(
+    y ~ wb(x, detrend = TRUE) + (1 + within(x, detrend = TRUE) | id), y ~ wb(lagged(x)) + (1 + within(lagged(x)) | id), y ~ cx(x) + (1 + x | id)
+  )
+  for (f in formulas) {
     fit <- hlm(f, d, id = id, time = session)
     slope <- setdiff(names(ranef(fit)$id), "(Intercept)")
     expect_equal(person_slopes(fit)$slopes$slope, coef(fit)$id[[slope]])
