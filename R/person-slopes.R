@@ -28,8 +28,8 @@
 #' their patients has an intercept of its own.
 #'
 #' @param fit A fitted model of class `hlm`.
-#' @param term The predictor, as the model names it (`"alliance_within"`) or, for a split variable, its name (`"alliance"`, the within part). By default the first
-#'   random slope of the group.
+#' @param term The predictor, as the model names it (`"alliance_within"`) or, for a split variable, its name (`"alliance"`, the within part). By default
+#'   the first random slope of the group.
 #' @param group Whose slopes: a grouping factor; by default the first that has random slopes.
 #' @param level Coverage of the intervals.
 #' @param own How the person's own least-squares line is found: `"alone"` or `"adjusted"`, see below.

@@ -93,4 +93,10 @@ choose_persons <- function(id, value, persons) {
   unique(as.character(persons))
 }
 
-panel_labels <- function(ids) factor(make.unique(short_labels(ids, 30L)), levels = make.unique(short_labels(ids, 30L)))
+panel_labels <- function(ids) {
+  names <- panel_names(ids)
+  factor(names, levels = names)
+}
+
+# As much of each name as the head of a panel holds.
+panel_names <- function(ids) make.unique(short_labels(ids, max(9L, 66L %/% ceiling(sqrt(length(ids))))))

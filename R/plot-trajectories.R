@@ -72,7 +72,7 @@ draw_trajectories <- function(made, names, shift, at, level, difference, persons
   rows <- c(paste("Predicted", names$outcome), "Difference")
   data$part <- factor(ifelse(data$course == "difference", rows[[2L]], rows[[1L]]), levels = rows)
   labels <- difference_words(made$overall)
-  if (persons) levels(data$panel) <- paste0(short_labels(levels(data$panel), 30L), "\n", labels)
+  if (persons) levels(data$panel) <- paste0(panel_names(levels(data$panel)), "\n", labels)
   drawn <- if (difference && !persons) data else data[data$course != "difference", , drop = FALSE]
   zero <- data.frame(part = factor(rows[[2L]], levels = rows))
   single <- is.factor(data$time) || is.character(data$time)

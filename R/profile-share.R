@@ -38,28 +38,39 @@ criterion_at_share <- function(fit, share, rho, start) {
     }
     theta
   }
-  value <- function(theta) engine_evaluate(fit$design, reml, full(theta))$criterion
+  # One pass over the data gives the criterion and its gradient in theta; the chain rule through the scaling needs none.
+  last <- list(theta = NULL)
+  look <- function(theta) {
+    if (!identical(theta, last$theta)) {
+      found <- tryCatch(engine_evaluate(fit$design, reml, full(theta), 1L), hlm_error_numerical = function(e) list(criterion = 1e10, gradient = 0 * theta))
+      last <<- c(list(theta = theta), found)
+    }
+    last
+  }
   # A single theta of v has no direction to choose; held at zero, none has.
   free <- if (length(share$set) == 1L || rho <= 0) setdiff(seq_along(start), share$set) else seq_along(start)
-  if (!length(free)) return(list(criterion = value(start), free = start))
-  solve <- function(from) {
-    stats::nlminb(from[free], function(part) {
-      found <- tryCatch(value(replace(from, free, part)), hlm_error_numerical = function(e) Inf)
-      if (is.finite(found)) found else 1e10
-    }, control = list(rel.tol = 1e-12))
+  if (!length(free)) return(list(criterion = look(start)$criterion, free = start))
+  slope <- function(part) {
+    theta <- replace(start, free, part)
+    gradient <- look(theta)$gradient
+    vapply(free, function(k) {
+      step <- 1e-5 * max(abs(theta[[k]]), 1e-3)
+      moved <- function(by) full(replace(theta, k, theta[[k]] + by))
+      sum(gradient * (moved(step) - moved(-step))) / (2 * step)
+    }, 0)
   }
-  found <- solve(start)
+  found <- stats::nlminb(start[free], function(part) look(replace(start, free, part))$criterion, slope, control = list(rel.tol = 1e-10))
   list(criterion = found$objective, free = replace(start, free, found$par))
 }
 
 share_limit <- function(rise, estimate, down) {
   if (down) {
     if (estimate <= 1e-8 || rise(0) <= 0) return(0)
-    return(stats::uniroot(rise, c(0, estimate), tol = 1e-7)$root)
+    return(stats::uniroot(rise, c(0, estimate), tol = 1e-6)$root)
   }
   inner <- estimate
   for (outer in 1 - (1 - estimate) * c(0.95, 0.8, 0.6, 0.4, 0.2, 0.1, 0.03, 0.01, 0.001)) {
-    if (rise(outer) > 0) return(stats::uniroot(rise, c(inner, outer), tol = 1e-7)$root)
+    if (rise(outer) > 0) return(stats::uniroot(rise, c(inner, outer), tol = 1e-6)$root)
     inner <- outer
   }
   1

@@ -50,7 +50,10 @@ print_therapist_variances <- function(x, unit, digits) {
   }
   if (!all(is.na(v$sd_lower))) cat(" ", format(100 * x$level), " % intervals by profile likelihood.\n", sep = "")
   cat(" Reliability: of the ", unit, "s' own estimates.\n", sep = "")
-  for (i in which(!is.na(v$test))) cat(" Test of ", v$effect[[i]], ": ", v$test[[i]], if (!is.na(v$note[[i]])) paste0(" (", v$note[[i]], ")"), "\n", sep = "")
+  for (i in which(!is.na(v$test))) {
+    text <- paste0("Test of ", v$effect[[i]], ": ", v$test[[i]], if (!is.na(v$note[[i]])) paste0(" (", v$note[[i]], ")"))
+    cat(strwrap(text, width = max(50L, getOption("width") - 2L), indent = 1L, exdent = 3L), sep = "\n")
+  }
   cat("\n")
 }
 
@@ -130,7 +133,7 @@ plot.hlm_therapist_effects <- function(x, labels = NULL, ...) {
     ggplot2::scale_colour_manual(name = NULL, values = stats::setNames(c("grey55", accent), kinds), drop = TRUE) +
     slope_axis(table, labels, unit) + ggplot2::labs(
       x = paste0("Deviation of ", x$outcome, " from the average ", unit), y = if (labels) paste0(unit, " (number of ", person, "s)") else unit,
-      title = paste0("Effect of each ", unit), subtitle = share_words(x, share, unit),
+      title = paste0("Effect of each ", unit), subtitle = therapist_share_words(x, share, unit),
       caption = paste0("Bars: ", format(100 * x$level), " % intervals", if (isTRUE(sd > 0)) paste0("; grey band: one SD between ", unit, "s"), ".",
                        caption_rank(table))
     ) + theme_hlm() + caption_left() + ggplot2::theme(panel.grid.major.y = ggplot2::element_blank())
@@ -140,7 +143,7 @@ caption_rank <- function(table) {
   if (all(table$se == 0)) " With a variance of zero all are estimated at the average." else " Ranks are uncertain."
 }
 
-share_words <- function(x, share, unit) {
+therapist_share_words <- function(x, share, unit) {
   if (is.na(share)) return(NULL)
   v <- x$variances[match("(Intercept)", x$variances$effect), , drop = FALSE]
   percent <- function(value) formatC(100 * value, format = "f", digits = 1L)

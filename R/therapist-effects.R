@@ -15,8 +15,8 @@
 #'
 #' @section Reading the order of therapists:
 #' The effects are shrunken: with few patients each, they lie close together whatever the truth. An interval that excludes zero says that this therapist,
-#' had he or she been chosen in advance, differs from the average. Ranks are far less certain than they look, and differences between therapists in observational
-#' data are also differences between their patients.
+#' had he or she been chosen in advance, differs from the average. Ranks are far less certain than they look, and differences between therapists in
+#' observational data are also differences between their patients.
 #'
 #' @param fit A fitted model of class `hlm`.
 #' @param group The grouping factor; by default the outermost (the one with the fewest groups).
@@ -141,14 +141,15 @@ variance_test <- function(fit, t, j, nsim, seed) {
   place <- match(name, row.names(table))
   if (is.na(place)) return(data.frame(statistic = NA_real_, p.value = NA_real_, test = NA_character_, note = "no smaller model without this effect alone"))
   note <- attr(table, "notes")
+  statistic <- table$LRT[[place]]
+  # Nothing is below zero: the p value of a statistic of zero is 1 whatever the mixture.
+  if (statistic <= 1e-7) return(data.frame(statistic = statistic, p.value = 1, test = "LRT of zero", note = NA_character_))
   data.frame(
-    statistic = table$LRT[[place]], p.value = table$`Pr(>chibar)`[[place]],
-    test = paste0(if (whole && length(term$columns) > 1L) "together with the slopes, ", "LRT, ", table$weights[[place]] %|na|% "mixture unknown"),
+    statistic = statistic, p.value = table$`Pr(>chibar)`[[place]],
+    test = paste0(if (whole && length(term$columns) > 1L) "together with the slopes, ", "LRT, ", if (is.na(table$weights[[place]])) "mixture unknown" else table$weights[[place]]),
     note = if (name %in% names(note)) note[[name]] else NA_character_
   )
 }
-
-`%|na|%` <- function(value, other) if (is.na(value)) other else value
 
 # (b) The parts of each split predictor, and their differences.
 therapist_predictors <- function(fit, inference, level) {
@@ -221,8 +222,8 @@ therapist_notes <- function(fit, g, variances, ranking) {
       many, " ", unit, "s are few: the variance between them is badly determined. Read the intervals, not the estimates."
     ),
     if (few > 0L) paste0(
-      few, " of ", many, " ", unit, "s ", if (few == 1L) "has" else "have", " one ", person, " only, who tells little about what is the ", unit, "'s and what the ",
-      person, "'s."
+      few, " of ", many, " ", unit, "s ", if (few == 1L) "has" else "have", " one ", person, " only, who tells little about what is the ",
+      unit, "'s and what the ", person, "'s."
     ),
     moderated_note(fit),
     if (length(zero)) paste0(

@@ -9,7 +9,7 @@ outcome_corners <- function(fit, parts, facets) {
   corners <- as.matrix(expand.grid(rep(list(0:1), length(names))))
   colnames(corners) <- names
   per_facet <- lapply(facets$levels, function(set) {
-    rows <- lapply(seq_len(nrow(corners)), function(i) mean_columns(fit, parts, corners[i, ], set))
+    rows <- lapply(seq_len(nrow(corners)), function(i) corner_columns(fit, parts, corners[i, ], set))
     list(
       x = do.call(rbind, lapply(rows, `[[`, "x")),
       z = lapply(seq_along(fit$design$terms), function(t) do.call(rbind, lapply(rows, function(row) row$z[[t]])))
@@ -19,7 +19,7 @@ outcome_corners <- function(fit, parts, facets) {
 }
 
 # Column means of X (estimated columns) and Z with these variables set in every analysed row.
-mean_columns <- function(fit, parts, values, set) {
+corner_columns <- function(fit, parts, values, set) {
   rows <- newdata_columns(fit, NULL)
   for (name in names(values)) rows$columns[[name]] <- rep(as.double(values[[name]]), rows$n)
   # x itself, where the formula has it (cx()), is the sum of its parts.
@@ -46,7 +46,7 @@ check_straight <- function(fit, parts, facets, lines) {
     values <- stats::setNames(numeric(length(lines$names)), lines$names)
     at <- function(v) {
       values[[name]] <- v
-      mean_columns(fit, parts, values, facets$levels[[1L]])
+      corner_columns(fit, parts, values, facets$levels[[1L]])
     }
     bend <- at(2)$x - 2 * at(1)$x + at(0)$x
     if (any(abs(bend) > 1e-8 * pmax(1, abs(at(2)$x)))) {

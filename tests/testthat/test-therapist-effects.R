@@ -154,3 +154,11 @@ test_that("a model without a level above the persons is refused", {
   expect_error(therapist_effects(1), class = "hlm_error_data")
   expect_error(therapist_effects(fit_therapists(), nsim = 0.5), class = "hlm_error")
 })
+
+test_that("a statistic of zero has a p value of 1, also with slopes at the edge", {
+  fit <- hlm(bai ~ session + wb(wai, level = "therapist") + (1 + within(wai) | therapist / id), implement, time = session)
+  v <- therapist_effects(fit, nsim = 500)$variances
+  expect_lt(max(v$sd), 1e-3)
+  expect_equal(v$p.value, c(1, 1))
+  expect_true(all(v$share_upper > 0.05 & v$share_upper < 1))
+})
