@@ -146,7 +146,8 @@ variance_test <- function(fit, t, j, nsim, seed) {
   if (statistic <= 1e-7) return(data.frame(statistic = statistic, p.value = 1, test = "LRT of zero", note = NA_character_))
   data.frame(
     statistic = statistic, p.value = table$`Pr(>chibar)`[[place]],
-    test = paste0(if (whole && length(term$columns) > 1L) "together with the slopes, ", "LRT, ", if (is.na(table$weights[[place]])) "mixture unknown" else table$weights[[place]]),
+    test = paste0(if (whole && length(term$columns) > 1L) "together with the slopes, ", "LRT, ",
+      if (is.na(table$weights[[place]])) "mixture unknown" else table$weights[[place]]),
     note = if (name %in% names(note)) note[[name]] else NA_character_
   )
 }
