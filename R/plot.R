@@ -11,14 +11,18 @@
 #' random effects against chi-square quantiles, to find unusual persons; with `group`, `"scale-location"` and `"predictors"` show the
 #' random effects of that group instead of the rows. `"influence"`: Cook's distance of each group, see [influence.hlm()].
 #'
+#' The story: `"within-between"`, see [plot_within_between()]; `"slopes"` or `"caterpillar"`, the slope of each person with its interval, see [plot_slopes()];
+#' `"forest"`, the same beside each person's own line, see [plot_forest()].
+#'
 #' Grey bands hold, under the model, all points in 95 % of data sets (`band = "simultaneous"`) or each point in 95 % (`"pointwise"`).
 #'
 #' @param x A fitted model of class `hlm`.
 #' @param which One of the types above.
-#' @param group A grouping factor; by default the first (rows for `"scale-location"` and `"predictors"`).
+#' @param group A grouping factor; by default the first (rows for `"scale-location"` and `"predictors"`; for slopes the first that has some).
+#' @param term The predictor whose slopes are shown, or, for `"within-between"`, the variable that the formula splits; by default the first.
 #' @param level Coverage of the bars of `"ranef"` and of the bands.
 #' @param band `"simultaneous"` or `"pointwise"`.
-#' @param ... Not used.
+#' @param ... Further arguments of the functions named above; otherwise not used.
 #' @return A 'ggplot' object.
 #' @section Errors: An error of class `rlib_error_package_not_found` when 'ggplot2' is not installed; `hlm_error_data` when
 #'   `group` is not a grouping factor.
@@ -31,18 +35,21 @@
 #' plot(fit, "mahalanobis")
 #' @importFrom rlang .data
 #' @export
-plot.hlm <- function(x, which = c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence"), group = NULL,
-                     level = 0.95, band = c("simultaneous", "pointwise"), ...) {
-  which <- check_choice(
-    which, c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence"), "which"
-  )
+plot.hlm <- function(x, which = c("residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence", "within-between",
+                                  "slopes", "caterpillar", "forest"), group = NULL,
+                     level = 0.95, band = c("simultaneous", "pointwise"), term = NULL, ...) {
+  which <- check_choice(which, c(
+    "residuals", "qq", "ranef", "ranef-qq", "scale-location", "predictors", "mahalanobis", "influence", "within-between", "slopes", "caterpillar", "forest"
+  ), "which")
   band <- check_choice(band, c("simultaneous", "pointwise"), "band")
   check_level(level)
   rlang::check_installed("ggplot2", "to draw plots")
   switch(which,
     residuals = plot_residuals(x), qq = plot_qq(x, level, band), ranef = plot_ranef(x, group, level), `ranef-qq` = plot_ranef_qq(x, group, level, band),
     `scale-location` = plot_scale_location(x, group), predictors = plot_predictors(x, group), mahalanobis = plot_mahalanobis(x, group, level),
-    influence = plot.hlm_influence(influence_of(x, check_group(x, group)))
+    influence = plot.hlm_influence(influence_of(x, check_group(x, group))),
+    `within-between` = draw_within_between(x, split_variable(x, term), ...), slopes = , caterpillar = plot_slopes(x, term, group, level, ...),
+    forest = plot_forest(x, term, group, level, ...)
   )
 }
 
