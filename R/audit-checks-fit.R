@@ -81,8 +81,6 @@ check_residual_autocorrelation <- function(a) {
 }
 
 # A fit with a residual structure (AR(1) and the like) says so itself.
-has_residual_structure <- function(fit) length(fit$design$residual) > 0L || length(fit$residual) > 0L
-
 check_variance_over_time <- function(a) {
   e <- audit_residuals(a)
   use <- !is.na(e)

@@ -25,7 +25,7 @@ plot.hlm_disaggregation <- function(x, variable = NULL, sort = NULL, raw = TRUE,
   check_flag(raw, "raw")
   rlang::check_installed("ggplot2", "to draw plots")
   variable <- chosen_one(variable, x$variables, "variable")
-  curve <- curve_table(x, variable, sort, raw)
+  curve <- specification_table(x, variable, sort, raw)
   choices <- choice_table(x, curve)
   scale <- curve_scale(curve, choices)
   draw_curve(x, variable, curve, choices, scale)
@@ -40,7 +40,7 @@ chosen_one <- function(value, known, argument) {
 }
 
 # Estimates by effect and specification, with the column (position) of each specification.
-curve_table <- function(x, variable, sort, raw) {
+specification_table <- function(x, variable, sort, raw) {
   table <- x$specifications
   table <- table[table$status %in% c("converged", "boundary") & is.na(table$same_as), ]
   effects <- x$effects[x$effects$variable == variable & x$effects$effect != "contextual" & !is.na(x$effects$estimate), ]

@@ -97,7 +97,7 @@ cross_influence <- function(made, unit) {
 
 # The pass up the tree knows independent residuals only.
 check_scores <- function(fit) {
-  if (!is.null(fit$residual) || !is.null(fit$design$residual)) {
+  if (has_residual_structure(fit)) {
     abort_hlm("covariance", "scores are for independent residuals")
   }
 }

@@ -7,7 +7,7 @@ print.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits") - 3L), 
   print_directions(x)
   roles <- c("within", "concurrent", "between", "autoregression", "moderation")
   print_side_by_side(x, x$effects[x$effects$role %in% roles, , drop = FALSE], digits)
-  print_slopes(x, digits)
+  print_slope_spread(x, digits)
   print_difference(x)
   cat("\nIn words\n")
   for (way in c("xy", "yx")) cat_lines(direction_words(x, way), indent = 1L, exdent = 3L)
@@ -99,7 +99,7 @@ role_words <- function(role) {
   unname(words[role])
 }
 
-print_slopes <- function(x, digits) {
+print_slope_spread <- function(x, digits) {
   slopes <- x$slopes
   if (is.null(slopes)) return(invisible())
   cat("\nDifferences between persons in the within effect\n")
@@ -207,7 +207,7 @@ summary.hlm_reciprocal <- function(object, ...) {
 print.summary.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   print_directions(x)
   print_side_by_side(x, x$effects, digits)
-  print_slopes(x, digits)
+  print_slope_spread(x, digits)
   print_difference(x)
   for (way in c("xy", "yx")) {
     cat("\nRandom effects of ", way, "\n", sep = "")
