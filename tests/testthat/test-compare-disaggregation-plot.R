@@ -1,7 +1,7 @@
 test_that("the curve shows every distinct model once, sorted, and its choices", {
   skip_if_not_installed("ggplot2")
   comparison <- compare_disaggregation(comparison_fits[["slope-ml"]]())
-  curve <- curve_table(comparison, "wai", NULL, TRUE)
+  curve <- specification_table(comparison, "wai", NULL, TRUE)
   within <- curve[curve$effect == "Within", ]
   expect_false(is.unsorted(within$estimate[order(within$place)]))
   expect_identical(sort(within$place), seq_len(sum(is.na(comparison$specifications$same_as))))
@@ -12,7 +12,7 @@ test_that("the curve shows every distinct model once, sorted, and its choices", 
   expect_true(all(per_panel == 1L))
   detrended <- choices$place[choices$choice == "own trends" & choices$chosen]
   expect_setequal(detrended, within$place[within$variant %in% c("detrend_x", "detrend_x_time", "detrend_xy")])
-  sorted <- curve_table(comparison, "wai", "between", FALSE)
+  sorted <- specification_table(comparison, "wai", "between", FALSE)
   between <- sorted[sorted$effect == "Between", ]
   expect_false(is.unsorted(between$estimate[order(between$place)]))
   expect_false("raw" %in% sorted$variant)
@@ -23,7 +23,7 @@ test_that("the curve shows every distinct model once, sorted, and its choices", 
 test_that("axis labels are in the units of the effects", {
   skip_if_not_installed("ggplot2")
   comparison <- compare_disaggregation(comparison_fits[["slope-ml"]]())
-  curve <- curve_table(comparison, "wai", NULL, TRUE)
+  curve <- specification_table(comparison, "wai", NULL, TRUE)
   panels <- ggplot2::ggplot_build(plot(comparison))$layout$panel_params
   for (k in 1:2) {
     y <- panels[[k]]$y
