@@ -133,6 +133,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   call <- match.call()
   data_name <- substitute(data)
   check_reciprocal_data(data)
+  dots <- as.list(substitute(list(...)))[-1L]
+  check_passed_on(dots)
   names <- names(data)
   given <- list(
     x = capture_series(if (!missing(x)) substitute(x), names, caller, "x"), y = capture_series(if (!missing(y)) substitute(y), names, caller, "y"),
@@ -150,7 +152,7 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   check_reciprocal(settings)
   data <- reciprocal_rows(data, eval_input(substitute(subset), "subset", data, caller, caller))
   if (is.null(at)) settings$at <- first_time(data, settings$time)
-  passed <- list(REML = REML, control = control, dots = as.list(substitute(list(...)))[-1L], data_name = data_name, caller = caller)
+  passed <- list(REML = REML, control = control, dots = dots, data_name = data_name, caller = caller)
   cluster <- reciprocal_cluster(substitute(cluster), names, caller)
   fits <- list(xy = fit_direction("xy", data, settings, passed), yx = fit_direction("yx", data, settings, passed))
   new_reciprocal(call, fits, settings, list(ddf = ddf, vcov = vcov, cluster = cluster))
