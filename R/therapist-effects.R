@@ -28,7 +28,7 @@
 #' @param x The result.
 #' @param n Number of therapists to print.
 #' @param digits Significant digits.
-#' @param labels Write the names on the axis? By default for up to 60 groups.
+#' @param labels Write the names on the axis? By default for up to 40 groups.
 #' @param row.names,optional Not used.
 #' @param ... Not used.
 #' @return An object of class `hlm_therapist_effects`, a list:
