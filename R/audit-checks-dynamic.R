@@ -58,7 +58,7 @@ check_nickell <- function(a) {
   name <- outcomes_of(a)[[1L]]
   ar <- audit_autoregression(a, name)
   if (is.null(ar) || ar$pairs < 2) return(NULL)
-  bias <- audit_nickell_size(ar$rho, ar$pairs)
+  bias <- nickell_formula(ar$rho, ar$pairs)
   if (!lagged && (ar$z < stats::qnorm(0.995) || ar$rho < 0.1) || abs(bias) < 0.03) return(NULL)
   extreme <- ar$rho > 0.9
   words <- paste0(
@@ -71,7 +71,7 @@ check_nickell <- function(a) {
     c(words, if (lagged && !a$names$outcome_split) {
       paste0("Beside a random intercept the unsplit lagged ", name, " also carries differences between persons: its coefficient is a mixture and tends to be too high.")
     }, paste0("With person means taken out, the autoregression is estimated too low by ", if (extreme) "at least " else "about ",
-                    audit_number(abs(if (extreme) audit_nickell_size(0.9, ar$pairs) else bias)),
+                    audit_number(abs(if (extreme) nickell_formula(0.9, ar$pairs) else bias)),
                     "; effects of predictors that depend on earlier values of the outcome are off, too.")),
     paste("If the lagged outcome is in the model, report the expected bias and check with a dynamic panel model (maximum likelihood in lavaan, RI-CLPM, DSEM),",
           "or leave it out and give the residuals an AR(1) structure."),

@@ -50,8 +50,8 @@ audit_cases_rows <- function() {
     reused_ids = audit_case(function(d) {
       d$patient <- (person(d) - 1) %% 3 + 1
       d
-    }, also = c("few_persons", "little_between", "mean_reliability", "small_categories", "covariate_changes")),
-    duplicate_rows = audit_case(function(d) rbind(d, d[5, ])),
+    }, also = c("few_persons", "little_between", "row_order", "covariate_changes")),
+    duplicate_rows = audit_case(function(d) d[c(1:5, 5:720), ]),
     text_times = audit_case(function(d) { d$session <- paste("session", d$session); d }),
     date_times = audit_case(function(d) { d$session <- as.Date("2020-01-01") + 7 * d$session; d }),
     row_order = audit_case(function(d) d[order(d$patient, -d$session), ]),
@@ -112,9 +112,9 @@ audit_cases_values <- function() {
     out_of_range = audit_case(identity, list(scale = list(x = c(-5, max(audit_clean()$x) - 1e-3)))),
     floor_ceiling = audit_case(function(d) { d$y <- pmax(d$y, stats::quantile(d$y, 0.25)); d }),
     discrete_outcome = audit_case(function(d) { d$y <- as.integer(d$y > mean(d$y)); d }),
-    count_outcome = audit_case(function(d) { d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)])); d }, also = "outliers"),
+    count_outcome = audit_case(function(d) { d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)])); d }),
     # skewed between persons, so that nobody is far from their own level
-    skewed = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x) + stats::rexp(60, 0.4)[person(d)]^1.4; d }),
+    skewed = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x) + 0.7 * stats::rexp(60)[person(d)]^1.8; d }),
     outliers = audit_case(function(d) { d$x[100] <- d$x[100] + 9; d })
   )
 }
@@ -127,8 +127,8 @@ audit_cases_time <- function() {
     trend_outcome = audit_case(function(d) { d$y <- d$y - 0.2 * d$session; d }),
     own_trends = audit_case(function(d) { d$x <- d$x + scale(stats::rnorm(60, 0, 0.3))[person(d)] * 0.3 * (d$session - 6.5); d }),
     common_trend = audit_case(function(d) {
-      d$x <- d$x + 0.15 * d$session
-      d$y <- d$y - 0.2 * d$session
+      d$x <- d$x + 0.25 * d$session
+      d$y <- d$y - 0.35 * d$session
       d
     }, also = c("trend_predictor", "trend_outcome", "trend_reliability")),
     unequal_spacing = audit_case(function(d) { d$session <- c(0, 1, 2, 3, 4, 6, 9, 13, 18, 26, 39, 52)[d$session]; d }),
@@ -138,6 +138,39 @@ audit_cases_time <- function() {
       for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.4 * noise[i - 1] + noise[i]
       d$y <- 20 + stats::rnorm(60)[person(d)] + noise
       d
-    })
+      # autocorrelation looks like a trend of one's own
+    }, also = "own_trends")
+  )
+}
+
+# The model that audit() has nothing to say about: the predictor of the session before, split, and its effect free to differ between therapists' patients.
+audit_fit <- function(data = audit_clean(), formula = y ~ wb(lagged(x)) + (1 | therapist/patient)) {
+  suppressWarnings(suppressMessages(hlm(formula, data, id = patient, time = session)))
+}
+
+# Cases of the checks that need a fit: the change of the data, the formula if it is another one.
+audit_fit_cases <- function() {
+  case <- function(change, formula = y ~ wb(lagged(x)) + (1 | therapist/patient), also = character()) {
+    list(change = change, formula = formula, also = also)
+  }
+  list(
+    residual_autocorrelation = case(function(d) {
+      noise <- stats::rnorm(720)
+      for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.5 * noise[i - 1] + noise[i]
+      d$y <- d$y + 1.2 * noise
+      d
+    }),
+    variance_over_time = case(function(d) { d$y <- d$y + stats::rnorm(720) * (d$session - 1) / 4; d }),
+    random_slope = case(function(d) {
+      x <- d$x - stats::ave(d$x, d$patient)
+      before <- ifelse(d$session == 1, 0, c(NA, x[-720]))
+      d$y <- d$y + stats::rnorm(60)[person(d)] * before
+      d
+    }),
+    singular_level = case(function(d) { d$y <- d$y - stats::ave(d$y, d$therapist) + mean(d$y); d }),
+    time_collinear = case(function(d) { d$x <- d$x + 0.8 * d$session; d }, y ~ session + wb(lagged(x)) + (1 | therapist/patient)),
+    contextual_differs = case(function(d) { d$y <- d$y + 1.5 * stats::ave(d$x, d$patient); d }),
+    concurrent = case(identity, y ~ wb(x) + (1 | therapist/patient)),
+    fit_problems = case(function(d) { d$y <- d$y^3 / 300; d$y[7] <- max(d$y) * 2; d })
   )
 }
