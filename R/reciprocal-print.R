@@ -65,25 +65,32 @@ print_side_by_side <- function(x, effects, digits) {
   number <- function(value) ifelse(is.na(value), "", formatC(value, format = "f", digits = 3L))
   decimals <- max(nchar(sub("^[^.]*[.]?", "", shown[, "Estimate"])), 0L)
   limit <- function(value) if (any(grepl("e", shown))) formatC(value, digits = digits, format = "g") else formatC(value, digits = decimals, format = "f")
-  cells <- cbind(
-    ` ` = role_words(effects$role), shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value),
+  tests <- cbind(
+    ` ` = role_words(effects$role), shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value)
+  )
+  intervals <- cbind(
     Interval = paste0("[", limit(effects$conf.low), ", ", limit(effects$conf.high), "]"), Std. = number(effects$std.estimate),
     `Std. interval` = ifelse(is.na(effects$std.low), "", paste0("[", number(effects$std.low), ", ", number(effects$std.high), "]"))
   )
-  blocks <- lapply(c("xy", "yx"), function(way) {
-    mine <- effects$direction == way
-    rbind(
-      c(paste0(way, ": ", direction_title(x, way)), rep("", ncol(cells))),
-      cbind(paste0("  ", effects$term[mine]), cells[mine, , drop = FALSE])
-    )
-  })
-  table <- do.call(rbind, blocks)
-  colnames(table)[[1L]] <- ""
-  print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)])
+  lines <- direction_lines(x, effects, cbind(tests, intervals))
+  if (max(nchar(lines)) > getOption("width")) {
+    # two tables, one below the other
+    lines <- c(direction_lines(x, effects, tests), "", direction_lines(x, effects, cbind(tests[, 1L, drop = FALSE], intervals)))
+  }
+  cat(lines, sep = "\n")
   cat_lines(paste0(
     "(t tests with ", paste(x$inference, collapse = "; "), "; ",
     format(100 * x$settings$conf.level), " % intervals; Std.: persons' own SDs, averaged over persons)"
   ))
+}
+
+# The lines of a table with a heading above the rows of each direction.
+direction_lines <- function(x, effects, cells) {
+  table <- cbind(paste0("  ", effects$term), cells)
+  colnames(table)[[1L]] <- ""
+  lines <- utils::capture.output(print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)]))
+  rows <- lapply(c("xy", "yx"), function(way) c(paste0(" ", way, ": ", direction_title(x, way)), lines[-1L][effects$direction == way]))
+  c(lines[[1L]], unlist(rows))
 }
 
 unname_rows <- function(table) {
@@ -109,9 +116,9 @@ print_slope_spread <- function(x, digits) {
   print_table(cbind(
     Name = slopes$direction, `SD of slopes` = numbers[, 1L],
     Interval = ifelse(is.na(slopes$sd.low), "", paste0("[", numbers[, 2L], ", ", numbers[, 3L], "]")),
-    `Expected with other sign` = percent(slopes$share),
+    `Other sign, expected` = percent(slopes$share),
     ` ` = ifelse(is.na(slopes$share.low), "", paste0("[", percent(slopes$share.low), ", ", percent(slopes$share.high), "]")),
-    `Own slope of other sign` = paste(slopes$other.sign, "of", slopes$persons)
+    `estimated` = paste(slopes$other.sign, "of", slopes$persons)
   ))
   for (note in unique(stats::na.omit(paste0(slopes$direction, ": SD ", slopes$note)[!is.na(slopes$note)]))) cat_lines(note)
 }

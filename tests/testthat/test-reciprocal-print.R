@@ -11,7 +11,7 @@ test_that("print() has both directions, the differences between persons, the com
   out <- printed(implement_both())
   for (part in c(
     "xy: alliance -> anxiety, the next session \\(633 rows of 57 persons\\)", "yx: anxiety -> alliance, the same session", "SD of slopes",
-    "Expected with other sign", "xy minus yx", "In words", "Nickell", "Satterthwaite"
+    "Other sign, expected", "xy minus yx", "In words", "Nickell", "Satterthwaite"
   )) {
     expect_match(out, part)
   }
@@ -52,4 +52,11 @@ test_that("the printed account of the real trial stays as it is", {
   skip_on_cran()
   withr::local_options(width = 130)
   expect_snapshot(print(implement_both()))
+})
+
+test_that("a narrow console gets two tables, one below the other", {
+  withr::local_options(width = 80)
+  lines <- capture.output(print(implement_both()))
+  expect_lte(max(nchar(lines)), 80L)
+  expect_length(grep("wai_lag1_within", lines), 2L)
 })
