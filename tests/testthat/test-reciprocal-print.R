@@ -55,8 +55,8 @@ test_that("the printed account of the real trial stays as it is", {
 })
 
 test_that("a narrow console gets two tables, one below the other", {
-  withr::local_options(width = 80)
+  withr::local_options(width = 90)
   lines <- capture.output(print(implement_both()))
-  expect_lte(max(nchar(lines)), 80L)
+  expect_lte(max(nchar(lines)), 90L)
   expect_length(grep("wai_lag1_within", lines), 2L)
 })
