@@ -98,7 +98,7 @@ nickell_column <- function(fit, column, shift = 0) {
   place <- match(column$term, names(fixef.hlm(fit)))
   vcov <- fit$core$vcov
   made <- if (column$form == "within") {
-    solve_within(panel, estimate, fit$core$sigma^2 / vcov[place, place], fit$core$sigma^2)
+    solve_within(panel, estimate, fit$core$sigma^2 / vcov[place, place], error_variance(fit, panel, column))
   } else {
     solve_raw(fit, panel, estimate, column, shift)
   }
@@ -109,6 +109,21 @@ nickell_column <- function(fit, column, shift = 0) {
     fewest = min(panel$sessions), most = max(panel$sessions), note = made$note, stringsAsFactors = FALSE
   )
   list(row = row, effects = passed_on(fit, place, bias))
+}
+
+# The residual variance of the model also holds the trends of the persons' outcomes when only the predictors are detrended: the variance around
+# each person's own trend of what the fixed effects leave over does not.
+error_variance <- function(fit, panel, column) {
+  if (column$degree == 0L) return(fit$core$sigma^2)
+  person <- person_factor(fit)
+  codes <- as.integer(person$codes)
+  time <- fit_times(fit)
+  left <- fit$design$y - design_offset(fit$design) - drop(kept_x(fit) %*% fixef.hlm(fit))
+  model <- person_models(left, codes, length(person$levels), time, column$degree)
+  # persons with no more rows than coefficients have no rest
+  rest <- off_trend(left, model, codes, time)
+  rest[(tabulate(codes)[codes]) <= column$degree + 1L] <- 0
+  sum(design_weights(fit$design) * rest^2) / (panel$rows - sum(panel$trace) - 1)
 }
 
 # The others' bias is minus the regression of the earlier value on them (weights of the model) times its bias (Nickell 1981, eq. 26); by the
