@@ -153,7 +153,7 @@ direction_words <- function(x, way) {
   lag <- settings$lags[[way]]
   when <- if (lag == 0L) "In a session with" else if (lag == 1L) "After a session with" else paste(lag, "sessions after one with")
   outcome <- switch(settings$outcome,
-    level = paste(what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
+    level = paste("the value of", what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
   )
   where <- if (lag == 0L) "in that session" else if (lag == 1L) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
