@@ -18,7 +18,9 @@ test_that("task agreement counts where it was higher at the start", {
   high <- simple_slopes(fit, task_lag1_within, task_lag1_between, at = c(-1.5, 1))
   expect_lt(as.data.frame(high)$upper[2L], 0)
   expect_gt(as.data.frame(high)$upper[1L], 0)
-  expect_gt(nrow(regions), 0L)
+  negative <- subset(regions, significant & data != "none")
+  expect_identical(negative$sign, "negative")
+  expect_identical(negative$to, Inf)
 })
 
 test_that("a higher initial bond goes with a steeper decline", {
