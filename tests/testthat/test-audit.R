@@ -21,6 +21,7 @@ test_that("each change of the clean data is raised, and nothing else", {
     finding <- found$findings[[id]]
     if (is.null(finding)) next
     for (field in c("title", "evidence", "what_to_do", "reference")) expect_match(finding[[field]], "[a-z]", info = paste(id, field))
+    expect_match(finding$reference, "[12][0-9]{3}", info = id)
     expect_true(finding$severity %in% audit_severities(), info = id)
     expect_output(print(found), substr(finding$title, 1L, 20L), fixed = TRUE)
   }

@@ -21,7 +21,7 @@ test_that("the caterpillar plot shows each group's deviation and its limits", {
 })
 
 test_that("a nested factor answers to its own name; what is no grouping factor is named", {
-  fit <- hlm(bai ~ session + (1 | therapist/id), implement)
+  fit <- hlm(bai ~ session + (1 | therapist / id), implement)
   expect_identical(check_group(fit, "id"), "id:therapist")
   expect_identical(check_group(fit, "therapist"), "therapist")
   for (bad in list("session", c("id", "therapist"), 1, NA, NA_character_)) expect_error(check_group(fit, bad), "therapist", class = "hlm_error_data")

@@ -33,7 +33,7 @@ test_that("no differences between patients in the effect, no region, no therapis
   expect_gt(ranova(random)[["Pr(>chibar)"]][3L], 0.05)
   moderated <- hlm(bai ~ session + within(lagged(wai)) * between(lagged(wai)) + (1 + session | id), implement, time = session)
   expect_output(print(johnson_neyman(moderated, wai_lag1_within, wai_lag1_between)), "at no observed value")
-  therapists <- hlm(bai ~ session + within(lagged(wai)) + between(lagged(wai), level = "therapist") + (1 | therapist/id), implement, time = session)
+  therapists <- hlm(bai ~ session + within(lagged(wai)) + between(lagged(wai), level = "therapist") + (1 | therapist / id), implement, time = session)
   expect_output(print(therapist_effects(therapists, nsim = 200, seed = 1)), "estimated as zero")
   for (part in c("task", "goal", "bond")) {
     formula <- stats::as.formula(sprintf("bai ~ session + wb(lagged(%s)) + (1 + session | id)", part))
