@@ -27,13 +27,19 @@ person_word <- function(fit) {
 
 plural_word <- function(word) if (word == "child") "children" else paste0(word, "s")
 
-session_words <- function(lag) {
-  if (lag == 0L) "the same session" else if (lag == 1L) "the next session" else paste(lag, "sessions later")
+# What a step of time is called: a word that the time variable itself is, or "session".
+time_word <- function(x) {
+  name <- tolower(x$settings$time)
+  if (name %in% c("week", "day", "month", "year", "hour", "visit", "occasion", "wave", "beep")) name else "session"
+}
+
+session_words <- function(lag, word) {
+  if (lag == 0L) paste("the same", word) else if (lag == 1L) paste("the next", word) else paste0(lag, " ", word, "s later")
 }
 
 direction_title <- function(x, way) {
   labels <- x$settings$labels
-  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]]))
+  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]], time_word(x)))
 }
 
 print_directions <- function(x) {
@@ -46,7 +52,8 @@ print_directions <- function(x) {
     cat(" ", way, ": ", direction_title(x, way), " (", count(n_rows(fit), "row"), n_persons, ")\n", sep = "")
   }
   outcome <- switch(settings$outcome,
-    level = "the level", change = "the change since the earlier session", residualised = "the residual after regression on the earlier session"
+    level = "the level", change = paste("the change since the earlier", time_word(x)),
+    residualised = paste("the residual after regression on the earlier", time_word(x))
   )
   control <- switch(settings$autoregression,
     raw = "controlling its earlier value", within = "controlling its earlier value (centred within persons)", none = "not controlling its earlier value"
@@ -151,11 +158,13 @@ direction_words <- function(x, way) {
   person <- person_word(x$fits[[way]])
   usual <- if (settings$detrend[[substr(way, 1L, 1L)]] > 0L) "expected from the own course of this" else "usual for this"
   lag <- settings$lags[[way]]
-  when <- if (lag == 0L) "In a session with" else if (lag == 1L) "After a session with" else paste(lag, "sessions after one with")
+  step <- time_word(x)
+  a_step <- paste(if (step %in% c("occasion", "hour")) "an" else "a", step)
+  when <- if (lag == 0L) paste("In", a_step, "with") else if (lag == 1L) paste("After", a_step, "with") else paste0(lag, " ", step, "s after one with")
   outcome <- switch(settings$outcome,
     level = paste("the value of", what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
   )
-  where <- if (lag == 0L) "in that session" else if (lag == 1L) "at the next one" else "then"
+  where <- if (lag == 0L) paste("in that", step) else if (lag == 1L) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
   signed <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
   limits <- paste0(format(100 * settings$conf.level), " % interval ", signed(row$conf.low), " to ", signed(row$conf.high))

@@ -93,6 +93,8 @@
 #'   function or a type such as `"CR2"`; `cluster` by name.
 #' @param conf.level Confidence level.
 #' @param test,nsim,seed How the standardised effects are compared: `"scores"` or `"bootstrap"`, with number of draws and seed.
+#'   The scores take the standard errors of the models: with `random = "intercept"` and effects that differ between persons these are too small; include the
+#'   slope, take `vcov = "CR2"`, or the bootstrap.
 #' @param ... Further arguments of [hlm()], such as `weights`.
 #' @return An object of class `hlm_reciprocal`, a list:
 #'   * `fits`: the fits `xy` and `yx`, of class `hlm`;
