@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::serial::{self, Step};
-use super::{BlockRows, Identity, Input, Residual};
+use super::serial::{Law, Serial, Step};
+use super::{Input, Residual};
 use crate::error::{CoreError, Result};
 
 /// Beyond, 1 - |φ| is below 2e-7.
@@ -11,7 +11,6 @@ const REACH: f64 = 8.0;
 
 #[derive(Debug)]
 struct Ar1 {
-    time: Arc<[f64]>,
     unit: f64,
     free: f64,
 }
@@ -21,10 +20,12 @@ pub fn build(input: &Input) -> Result<Arc<dyn Residual>> {
     if input.time.iter().any(|t| !t.is_finite() || t.fract() != 0.0) {
         return Err(CoreError::Covariance { what: "\"ar1\" needs sessions that are whole numbers".into() });
     }
-    Ok(Arc::new(Ar1 { time: input.time.into(), unit: input.unit.max(1.0), free: 0.0 }))
+    Ok(Arc::new(Serial { time: input.time.into(), law: Ar1 { unit: input.unit.max(1.0), free: 0.0 } }))
 }
 
-impl Ar1 {
+impl Law for Ar1 {
+    const NAME: &'static str = "ar1";
+
     fn step(&self) -> impl Fn(f64) -> Step {
         // log|φ| = log tanh|free| without loss where φ is nearly 0 or nearly 1
         let twice = -2.0 * self.free.abs();
@@ -36,47 +37,24 @@ impl Ar1 {
             Step { rho: if negative && odd { -size } else { size }, rest: -(2.0 * distance * log_size).exp_m1() }
         }
     }
-}
-
-impl Residual for Ar1 {
-    fn name(&self) -> &'static str {
-        "ar1"
+    fn free(&self) -> f64 {
+        self.free
     }
-    fn n_rows(&self) -> Option<usize> {
-        Some(self.time.len())
+    fn at(&self, free: f64) -> Self {
+        Ar1 { unit: self.unit, free }
     }
-    fn is_by_row(&self) -> bool {
-        false
+    fn natural(&self) -> f64 {
+        self.free.tanh()
     }
-    fn whiten(&self, rows: BlockRows, block: &mut [f64], width: usize, weights: Option<&[f64]>) {
-        Identity.whiten(rows, block, width, weights);
-        serial::whiten(rows, &self.time, block, width, self.step());
+    fn natural_derivative(&self) -> f64 {
+        1.0 / self.free.cosh().powi(2)
     }
-    fn colour(&self, rows: BlockRows, block: &mut [f64], width: usize, weights: Option<&[f64]>) {
-        serial::colour(rows, &self.time, block, width, self.step());
-        Identity.colour(rows, block, width, weights);
-    }
-    fn log_det(&self, rows: BlockRows, weights: Option<&[f64]>) -> f64 {
-        Identity.log_det(rows, weights) + serial::log_det(rows, &self.time, self.step())
-    }
-    fn free(&self) -> Vec<f64> {
-        vec![self.free]
-    }
-    fn at(&self, free: &[f64]) -> Arc<dyn Residual> {
-        Arc::new(Ar1 { time: self.time.clone(), unit: self.unit, free: free[0] })
-    }
-    fn natural(&self) -> Vec<f64> {
-        vec![self.free.tanh()]
-    }
-    fn natural_derivative(&self) -> Vec<f64> {
-        vec![1.0 / self.free.cosh().powi(2)]
-    }
-    fn starts(&self) -> Vec<Vec<f64>> {
+    fn starts(&self) -> Vec<f64> {
         // correlations of neighbours; φ and the random effects of a person compete, and each side may have an optimum of its own
-        let start = |correlation: f64| vec![(correlation.abs().powf(1.0 / self.unit) * correlation.signum()).atanh()];
+        let start = |correlation: f64| (correlation.abs().powf(1.0 / self.unit) * correlation.signum()).atanh();
         [0.0, 0.25, 0.5, 0.7, 0.9, -0.25, -0.5].map(start).to_vec()
     }
-    fn reach(&self) -> Vec<(f64, f64)> {
-        vec![(-REACH, REACH)]
+    fn reach(&self) -> (f64, f64) {
+        (-REACH, REACH)
     }
 }
