@@ -56,7 +56,7 @@ person_block <- function(fit) {
   q <- ncol(z)
   m <- array(0, c(q, q, length(person$levels)))
   if (q == 0L) return(list(residual = r, z = z, m = m, codes = person$codes))
-  psi <- as.matrix(Matrix::bdiag(lapply(own, function(t) tcrossprod(term_lambda(fit, t)))))
+  psi <- block_diagonal(lapply(own, function(t) tcrossprod(term_lambda(fit, t))))
   products <- do.call(cbind, lapply(seq_len(q), function(k) rowsum(z * z[, k], person$codes, reorder = TRUE)))
   score <- rowsum(z * r, person$codes, reorder = TRUE)
   effect <- matrix(0, nrow(score), q)

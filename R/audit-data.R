@@ -129,9 +129,7 @@ outcomes_of <- function(a) names(a$role)[a$role == "outcome"]
 
 audit_source_data <- function(data, variables, caller) {
   id <- variables$id
-  atoms <- list()
-  for (atom in group_atoms(id)) atoms[[expr_text(atom)]] <- group_factor(plain_column(data[[as.character(atom)]]), expr_text(atom))
-  person <- eval_group(id, atoms)
+  person <- read_group(id, function(atom) data[[as.character(atom)]])
   used <- c(vapply(group_atoms(id), expr_text, ""), variables$time, variables$level, variables$covariates)
   measured <- c(variables$y, variables$x)
   chosen <- is.null(measured)

@@ -6,14 +6,9 @@ audit_source_fit <- function(fit, extra) {
   for (name in names(extra$columns)) data[[name]] <- extra$columns[[name]]
   env <- list2env(fit$blueprint$constants %||% list(), parent = environment(fit$formula) %||% baseenv())
   value_of <- function(expr) plain_column(eval_variable(expr, data, env))
-  factor_of <- function(expr) {
-    atoms <- list()
-    for (atom in group_atoms(expr)) atoms[[expr_text(atom)]] <- group_factor(value_of(atom), expr_text(atom))
-    eval_group(expr, atoms)
-  }
   time <- extra$time %||% fit$time
   id <- fit$id %||% group_names(fit)[[person_group(fit)]]
-  person <- factor_of(str2lang(id))
+  person <- read_group(str2lang(id), value_of)
   measured <- fit_measured(fit, time)
   columns <- lapply(measured$expr, function(expr) as.double(drop_column(value_of(expr))))
   names(columns) <- measured$name
@@ -22,7 +17,7 @@ audit_source_fit <- function(fit, extra) {
   parts <- function(text) sort(vapply(group_atoms(str2lang(text)), expr_text, ""))
   same <- vapply(group_names(fit), function(name) identical(parts(backticked(name, data)), parts(id)), NA)
   level_names <- union(group_names(fit)[!same], extra$level)
-  levels <- lapply(stats::setNames(nm = level_names), function(name) factor_of(str2lang(backticked(name, data))))
+  levels <- lapply(stats::setNames(nm = level_names), function(name) read_group(str2lang(backticked(name, data)), value_of))
   list(
     fit = fit, person = person, time_raw = if (!is.null(time)) plain_column(data[[time]]), columns = columns,
     role = stats::setNames(measured$role, measured$name), covariates = lapply(stats::setNames(nm = covariates), function(name) {

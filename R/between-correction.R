@@ -214,6 +214,6 @@ print.hlm_between_correction <- function(x, digits = max(3L, getOption("digits")
     print_table(cbind(Name = paste0(x$contextual$variable, ": ", x$contextual$contrast), after, p = format_p(x$contextual$p.value)))
   }
   text <- "Standard errors carry the uncertainty of the reliability. Other coefficients of the model: $coefficients."
-  cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 1L), sep = "\n")
+  cat_lines(text)
   invisible(x)
 }

@@ -36,6 +36,16 @@ check_session_seed <- function(seed) {
   }
 }
 
+# Starts R's generator at a seed until the calling function ends, and then puts the session's stream back; NULL draws from the session's own.
+local_seed <- function(seed, frame = parent.frame()) {
+  check_session_seed(seed)
+  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
+  if (is.null(seed)) return(invisible())
+  restore <- bquote(assign(".Random.seed", .(get(".Random.seed", envir = globalenv())), envir = globalenv()))
+  do.call(on.exit, list(restore, add = TRUE), envir = frame)
+  set.seed(seed)
+}
+
 # Columns as other packages deliver them (labelled SPSS or Stata columns, 64-bit integers, I()) as plain vectors.
 plain_column <- function(x) {
   if (!is.object(x) || is.factor(x) || inherits(x, c("Date", "POSIXt", "difftime"))) {

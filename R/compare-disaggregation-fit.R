@@ -111,11 +111,9 @@ detrended_response <- function(problem, object, settings) {
   if (!length(known)) abort_hlm("data", "No person has enough sessions for a trend of the outcome.")
   codes <- person$codes[known]
   y <- (as.double(frame$y) - offset)[known]
-  model <- person_models(y, codes, n, time[known], problem$degree)
-  at <- variant_focal(problem, 1L, settings)$at
-  level <- if (settings$x == "detrend") person_level(model, at) else person_models(y, codes, n)$coef[, 1L]
+  at <- if (settings$x == "detrend") variant_focal(problem, 1L, settings)$at
   out <- rep(NA_real_, nrow(data))
-  out[frame$rows[known]] <- off_trend(y, model, codes, time[known]) + level[codes] + rep_len(offset, length(frame$y))[known]
+  out[frame$rows[known]] <- trend_removed(y, codes, n, time[known], problem$degree, at) + rep_len(offset, length(frame$y))[known]
   label <- clean_name(expr_text(problem$marked$response))
   name <- utils::tail(make.unique(c(names(data), paste0(label, "_detrended")), sep = "_"), 1L)
   short <- length(frame$rows) - length(known)

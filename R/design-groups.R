@@ -120,6 +120,16 @@ eval_group <- function(expr, atoms) {
   atoms[[expr_text(expr)]]
 }
 
+# The same, each part read by `value_of` from its expression.
+read_group <- function(expr, value_of) {
+  atoms <- list()
+  for (atom in group_atoms(expr)) {
+    name <- expr_text(atom)
+    atoms[[name]] <- group_factor(plain_column(value_of(atom)), name)
+  }
+  eval_group(expr, atoms)
+}
+
 # 1 of 2:3 and 1:2 of 3 would both be called 1:2:3, and results and new data go by these names.
 check_combined <- function(labels, expr) {
   if (!anyDuplicated(labels)) {

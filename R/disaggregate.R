@@ -136,6 +136,13 @@ off_trend <- function(x, model, codes, time) {
   out
 }
 
+# The variable without each person's own trend, with the level of the person left: the mean, or the trend at time `at`.
+trend_removed <- function(x, codes, n, time, degree, at = NULL) {
+  model <- person_models(x, codes, n, time, degree)
+  level <- if (is.null(at)) person_level(person_models(x, codes, n)) else person_level(model, at)
+  off_trend(x, model, codes, time) + level[codes]
+}
+
 # The person's level: the mean, or the trend at time `at`.
 person_level <- function(model, at) {
   if (is.null(model$centre)) {

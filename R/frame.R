@@ -129,13 +129,21 @@ apply_subset <- function(frame, inputs) {
     }
     frame$raw[[paste0("(", name, ")")]] <- rep_len(as.double(value), frame$n)
   }
-  subset <- inputs$subset
-  if (is.null(subset)) {
+  if (is.null(inputs$subset)) {
     return(frame)
   }
+  keep <- subset_rows(inputs$subset, frame$n)
+  frame$raw <- lapply(frame$raw, take_rows, rows = keep)
+  frame$row_names <- if (is.null(frame$row_names)) keep else frame$row_names[keep]
+  frame$n <- length(keep)
+  frame
+}
+
+# The numbers of the rows that `subset` keeps, of n.
+subset_rows <- function(subset, n) {
   if (is.logical(subset)) {
-    if (length(subset) != frame$n) {
-      abort_hlm("data", "{.arg subset} has {length(subset)} values, but the data have {frame$n} rows.")
+    if (length(subset) != n) {
+      abort_hlm("data", "{.arg subset} has {length(subset)} values, but the data have {n} rows.")
     }
     subset <- which(subset)
   }
@@ -143,14 +151,11 @@ apply_subset <- function(frame, inputs) {
     abort_hlm("data", "{.arg subset} must be a condition such as {.code session <= 10}, or row numbers.")
   }
   check_row_numbers(subset)
-  keep <- seq_len(frame$n)[subset]
+  keep <- seq_len(n)[subset]
   if (anyNA(keep)) {
     abort_hlm("data", "{.arg subset} names rows that the data do not have.")
   }
-  frame$raw <- lapply(frame$raw, take_rows, rows = keep)
-  frame$row_names <- if (is.null(frame$row_names)) keep else frame$row_names[keep]
-  frame$n <- length(keep)
-  frame
+  keep
 }
 
 check_row_numbers <- function(rows) {

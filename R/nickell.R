@@ -161,7 +161,7 @@ print.hlm_nickell <- function(x, digits = 3L, ...) {
   ))
   cat(" True value: the autoregression that is expected to give this estimate. Sessions: analysed per person, on average\n")
   for (i in seq_len(nrow(table))) {
-    if (!is.na(table$note[[i]])) cat(strwrap(table$note[[i]], width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 1L), sep = "\n")
+    if (!is.na(table$note[[i]])) cat_lines(table$note[[i]])
   }
   if (!is.null(x$effects)) {
     cat("\nPassed on to the other effects\n")
@@ -171,7 +171,7 @@ print.hlm_nickell <- function(x, digits = 3L, ...) {
       `In standard errors` = formatC(effects$ratio, format = "f", digits = 2L)
     ))
   }
-  cat(strwrap(nickell_advice, width = max(40L, getOption("width") - 1L), indent = 0L, exdent = 0L), sep = "\n")
+  cat_lines(nickell_advice, 0L)
   invisible(x)
 }
 
@@ -195,5 +195,5 @@ nickell_note <- function(found) {
 print_nickell_note <- function(note) {
   if (is.null(note)) return(invisible())
   cat("\n")
-  cat(strwrap(note, width = max(40L, getOption("width") - 1L)), sep = "\n")
+  cat_lines(note, 0L)
 }

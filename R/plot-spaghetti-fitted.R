@@ -69,11 +69,6 @@ draw_person_panels <- function(x, table, names, persons, fitted, level, ddf) {
   ) + theme_hlm() + caption_left() + ggplot2::theme(strip.text = ggplot2::element_text(size = max(6, min(9, 60 / sqrt(length(chosen) * 4)))))
 }
 
-# After theme_hlm(): the caption starts at the left edge of the plot.
-caption_left <- function() {
-  ggplot2::theme(plot.caption = ggplot2::element_text(hjust = 0, colour = "grey35"), plot.caption.position = "plot")
-}
-
 # The levels asked for, or so many of them, spread evenly over the means of `value`.
 choose_persons <- function(id, value, persons) {
   levels <- levels(factor(id))

@@ -60,6 +60,11 @@ theme_hlm <- function() {
   )
 }
 
+# After theme_hlm(): the caption starts at the left edge of the plot.
+caption_left <- function() {
+  ggplot2::theme(plot.caption = ggplot2::element_text(hjust = 0, colour = "grey35"), plot.caption.position = "plot")
+}
+
 # One dark ink, one accent; both stay apart in grey print and for colour-blind readers.
 ink <- "#26384A"
 accent <- "#C4532A"

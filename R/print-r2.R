@@ -49,7 +49,7 @@ print_reduction <- function(x) {
       "A negative value is no error: the variance is larger once the predictors are in the model. Predictors that explain differences within",
       "persons often uncover differences between them (and slopes change what the intercept means)."
     )
-    cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 1L), sep = "\n")
+    cat_lines(text)
   }
 }
 
@@ -92,5 +92,5 @@ print_uncentred <- function(x) {
   text <- paste0(
     "Not centred, so counted at each level at which ", if (length(several) == 1L) "it varies: " else "they vary: ", show_some(several), "."
   )
-  cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 1L), sep = "\n")
+  cat_lines(text)
 }

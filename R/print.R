@@ -42,6 +42,11 @@ format_p <- function(p, digits = 3L) {
 
 format_df <- function(df) ifelse(is.na(df), "", ifelse(is.finite(df), formatC(df, format = "f", digits = 1L), "Inf"))
 
+# Text in lines of the console's width.
+cat_lines <- function(text, indent = 1L, exdent = indent) {
+  cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = indent, exdent = exdent), sep = "\n")
+}
+
 count <- function(n, one, many = paste0(one, "s")) paste(format(n, big.mark = ",", trim = TRUE), if (n == 1L) one else many)
 
 #' Print a fitted model

@@ -125,13 +125,7 @@ r2_boot <- function(fits, statistic, nsim, seed = NULL) {
   if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 2) || nsim != round(nsim)) {
     abort_hlm("data", "{.arg nsim} must be a whole number of at least 2.")
   }
-  check_session_seed(seed)
-  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
-  if (!is.null(seed)) {
-    before <- get(".Random.seed", envir = globalenv())
-    on.exit(assign(".Random.seed", before, envir = globalenv()))
-    set.seed(seed)
-  }
+  local_seed(seed)
   # a start belongs to the old outcome; na.exclude would only pad rows that are taken out again
   fits <- lapply(fits, function(fit) {
     fit$control["start"] <- list(NULL)

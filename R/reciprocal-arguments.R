@@ -164,15 +164,7 @@ check_reciprocal <- function(settings) {
 # `subset` acts first, as if the other rows had not been given.
 reciprocal_rows <- function(data, subset) {
   if (is.null(subset)) return(data)
-  n <- nrow(data)
-  if (is.logical(subset)) {
-    if (length(subset) != n) abort_hlm("data", "{.arg subset} has {length(subset)} values, but the data have {n} rows.")
-    subset <- which(subset)
-  }
-  if (!is.numeric(subset)) abort_hlm("data", "{.arg subset} must be a condition such as {.code session <= 10}, or row numbers.")
-  check_row_numbers(subset)
-  keep <- seq_len(n)[subset]
-  if (anyNA(keep)) abort_hlm("data", "{.arg subset} names rows that the data do not have.")
+  keep <- subset_rows(subset, nrow(data))
   if (!length(keep)) abort_hlm("data", "{.arg subset} keeps no row.")
   as.data.frame(data)[keep, , drop = FALSE]
 }

@@ -78,7 +78,7 @@ cross_influence <- function(made, unit) {
   check_clusters(fit, unit)
   basis <- tree_basis(fit)
   p <- ncol(basis$x)
-  a <- deviation_column(fit, made$roles$within, weights)
+  a <- deviation_column(fit, made$roles$within, cross_person(fit), weights)
   if (!is.null(a)) basis$x <- cbind(basis$x, a)
   tree <- tree_of(fit, unit)
   pass <- tree_pass(fit, tree, basis)
@@ -112,22 +112,6 @@ cross_person <- function(fit) {
   person
 }
 
-# Z G m / sigma^2 over the rows; NULL without a random slope.
-deviation_column <- function(fit, name, weights) {
-  person <- cross_person(fit)
-  places <- slope_places(fit, name, person)
-  if (!length(places)) return(NULL)
-  first <- match(seq_along(person$levels), person$codes)
-  a <- numeric(n_rows(fit))
-  for (place in places) {
-    term <- fit$design$terms[[place$term]]
-    group <- fit$design$groups[[term$group]]
-    m <- engine_group_sums(weights, as.integer(group$codes)[first], length(group$levels))$sum
-    a <- a + m[group$codes] * drop(term_matrix(fit, term) %*% tcrossprod(term_lambda(fit, place$term))[, place$column])
-  }
-  a
-}
-
 # Bootstrap ---------------------------------------------------------------------------------------------------------------------------
 
 # The standardised cross-effect from the design alone (a drawn sample has no history to take lags from); equal to standardize()'s.
@@ -149,13 +133,7 @@ with_cluster <- function(made, unit) {
 
 # Clusters of the coarsest factor with all their rows, both models fitted to the same draw. Person means stay as they are in the fits.
 bootstrap_difference <- function(fits, cross, settings) {
-  check_session_seed(settings$seed)
-  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) stats::runif(1L)
-  if (!is.null(settings$seed)) {
-    before <- get(".Random.seed", envir = globalenv())
-    on.exit(assign(".Random.seed", before, envir = globalenv()))
-    set.seed(settings$seed)
-  }
+  local_seed(settings$seed)
   fits <- Map(with_cluster, fits, lapply(fits, common_cluster, fits))
   group <- vapply(fits, `[[`, 1L, "cluster")
   labels <- Map(function(made, g) made$fit$design$groups[[g]]$levels, fits, group)

@@ -100,9 +100,7 @@ detrended_outcome <- function(values, panel, degree, name) {
   out <- rep(NA_real_, length(values))
   if (!length(rows)) abort_hlm("data", "No person has enough values of {.var {name}} for a trend.")
   codes <- match(panel$codes[rows], unique(panel$codes[rows]))
-  model <- person_models(values[rows], codes, max(codes), panel$time[rows], degree)
-  level <- person_models(values[rows], codes, max(codes))$coef[codes]
-  out[rows] <- off_trend(values[rows], model, codes, panel$time[rows]) + level
+  out[rows] <- trend_removed(values[rows], codes, max(codes), panel$time[rows], degree)
   out
 }
 

@@ -113,7 +113,7 @@ arrow_ends <- function(a, b, pair, way) {
 }
 
 path_label <- function(effect) {
-  number <- sub("[.]$", "", formatC(effect$estimate, digits = 2L, format = "fg", flag = "#"))
+  number <- short_number(effect$estimate)
   stars <- if (is.na(effect$p.value)) "" else strrep("*", sum(effect$p.value < c(0.05, 0.01, 0.001)))
   if (is.na(effect$std.estimate)) return(paste0(number, stars))
   paste0(number, stars, "\n(", formatC(effect$std.estimate, format = "f", digits = 2L), ")")
@@ -152,12 +152,12 @@ path_subtitle <- function(x) {
 }
 
 path_caption <- function(x) {
-  number <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
   slopes <- x$slopes
   spread <- if (!is.null(slopes)) {
-    paste0("SD of the within effect between persons: ", paste0(slopes$direction, " ", number(slopes$sd), collapse = ", "))
+    paste0("SD of the within effect between persons: ", paste0(slopes$direction, " ", short_number(slopes$sd), collapse = ", "))
   }
-  residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], " ", number(vapply(x$fits[c("xy", "yx")], stats::sigma, 0)), collapse = ", "))
+  sigma <- vapply(x$fits[c("xy", "yx")], stats::sigma, 0)
+  residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], " ", short_number(sigma), collapse = ", "))
   outcome <- c(
     switch(x$settings$outcome, change = paste("Outcomes: change since the", time_word(x), "before"), residualised = "Outcomes: residualised change"),
     if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"

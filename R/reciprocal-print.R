@@ -15,9 +15,8 @@ print.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits") - 3L), 
   invisible(x)
 }
 
-cat_lines <- function(text, indent = 1L, exdent = indent) {
-  cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = indent, exdent = exdent), sep = "\n")
-}
+# Two digits, for sentences and pictures.
+short_number <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
 
 # "patient" or "client" is a word, "id" or "subj_nr" is not.
 person_word <- function(fit) {
@@ -166,8 +165,7 @@ direction_words <- function(x, way) {
   )
   where <- if (lag == 0L) paste("in that", step) else if (lag == 1L) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
-  signed <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
-  limits <- paste0(format(100 * settings$conf.level), " % interval ", signed(row$conf.low), " to ", signed(row$conf.high))
+  limits <- paste0(format(100 * settings$conf.level), " % interval ", short_number(row$conf.low), " to ", short_number(row$conf.high))
   clear <- row$p.value < 1 - settings$conf.level
   size <- paste0(number(row$estimate), " points ", if (row$estimate < 0) "lower" else "higher", " for each point more")
   at <- if (any(x$effects$direction == way & x$effects$role == "moderation")) "where the moderators are 0 or at their reference; " else ""

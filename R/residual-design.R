@@ -8,7 +8,7 @@ add_residual_values <- function(frame, spec, env) {
       x <- plain_column(eval_variable(part$expr, frame$raw, env))
       value <- time_values(x, label)$values
     } else {
-      value <- eval_strata(part$expr, frame, env)
+      value <- read_group(part$expr, function(atom) eval_variable(atom, frame$raw, env))
     }
     if (n_values(if (is.list(value)) value$codes else value) != frame$n) {
       abort_hlm("data", "{.var {label}} in {.arg residual} does not have one value for each of the {frame$n} rows.")
@@ -16,15 +16,6 @@ add_residual_values <- function(frame, spec, env) {
     frame$residual[[part$name]] <- list(label = label, value = value)
   }
   frame
-}
-
-# A factor: codes and levels; `a:b` is the combination.
-eval_strata <- function(expr, frame, env) {
-  atoms <- lapply(group_atoms(expr), function(atom) {
-    value <- plain_column(eval_variable(atom, frame$raw, env))
-    list(text = expr_text(atom), factor = group_factor(value, expr_text(atom)))
-  })
-  eval_group(expr, stats::setNames(lapply(atoms, `[[`, "factor"), vapply(atoms, `[[`, "", "text")))
 }
 
 missing_residual_values <- function(entry) {

@@ -14,14 +14,12 @@ residual_parameters <- function(fit, level = 0.95) {
   # without curvature there is no standard error; the core leaves such directions out
   se[fit$core$residual$at_limit | se == 0] <- NA
   half <- stats::qnorm((1 + level) / 2) * se
-  natural <- residual_registry()
+  entries <- residual_registry()[table$structure]
   ends <- vapply(seq_along(free), function(k) {
-    to <- natural[[table$structure[[k]]]]$natural
+    to <- entries[[k]]$natural
     sort(to(free[[k]] + c(-1, 1) * half[[k]]), na.last = TRUE)[1:2]
   }, c(0, 0))
-  slope <- vapply(seq_along(free), function(k) {
-    switch(table$structure[[k]], ar1 = 1 - table$estimate[[k]]^2, car1 = -table$estimate[[k]] * log(table$estimate[[k]]), table$estimate[[k]])
-  }, 0)
+  slope <- vapply(seq_along(free), function(k) entries[[k]]$slope(table$estimate[[k]]), 0)
   cbind(table, std.error = slope * se, lower = ends[1L, ], upper = ends[2L, ])
 }
 
@@ -42,8 +40,7 @@ print_residual <- function(table, sigma) {
   if (is.null(table)) return(invisible())
   cat("\nResiduals\n")
   serial <- table$structure != "hetero"
-  width <- max(40L, getOption("width") - 1L)
-  for (i in which(serial)) cat(strwrap(correlation_words(table[i, ]), width = width, indent = 1L, exdent = 3L), sep = "\n")
+  for (i in which(serial)) cat_lines(correlation_words(table[i, ]), 1L, 3L)
   strata <- table[!serial, , drop = FALSE]
   if (!nrow(strata)) return(invisible())
   cat(" Standard deviations that differ by ", strata$variable[[1L]], ":\n", sep = "")

@@ -2,14 +2,19 @@
 # argument and nowhere else. A structure is one entry here and one file of the core (src/rust/core/src/residual).
 
 # needs: what the core wants of every row, a "time" or a stratum ("codes"). correlates: are rows of a person correlated, and how, given the
-# distance in time? natural: from the core's free parameter to the one that means something. term: its name in tidy().
+# distance in time? natural: from the core's free parameter to the one that means something; slope: the size of the derivative of that one, given it.
+# term: its name in tidy().
 residual_registry <- function() {
   list(
-    ar1 = list(needs = "time", correlates = TRUE, natural = tanh, correlation = function(phi, distance) phi^distance, term = "phi__"),
-    car1 = list(
-      needs = "time", correlates = TRUE, natural = function(free) exp(-exp(free)), correlation = function(phi, distance) phi^distance, term = "phi__"
+    ar1 = list(
+      needs = "time", correlates = TRUE, natural = tanh, slope = function(phi) 1 - phi^2,
+      correlation = function(phi, distance) phi^distance, term = "phi__"
     ),
-    hetero = list(needs = "codes", correlates = FALSE, natural = exp, term = "sd_ratio__")
+    car1 = list(
+      needs = "time", correlates = TRUE, natural = function(free) exp(-exp(free)), slope = function(phi) -phi * log(phi),
+      correlation = function(phi, distance) phi^distance, term = "phi__"
+    ),
+    hetero = list(needs = "codes", correlates = FALSE, natural = exp, slope = identity, term = "sd_ratio__")
   )
 }
 

@@ -117,22 +117,28 @@ slope_places <- function(fit, name, person) {
   places
 }
 
-# Variance of m'b-hat over repeated sampling at the estimated variances, m the persons' weights: w'Pw with w = ZGm, V = ZGZ' + R and
-# P = V^-1 - V^-1 X(X'V^-1 X)^-1 X'V^-1, since b-hat = GZ'Py and PVP = P. w'Pw is the weighted residual sum of squares of w regressed on X,
-# which the core gives for any outcome at a given theta (in units of sigma^2).
-deviation_variance <- function(fit, name, weights) {
-  person <- scale_chain(fit)[[1L]]
+# ZGm / sigma^2 over the rows, m the persons' weights of their random slopes of a column; NULL without such a slope.
+deviation_column <- function(fit, name, person, weights) {
   places <- slope_places(fit, name, person)
-  if (!length(places)) return(0)
+  if (!length(places)) return(NULL)
   first <- match(seq_along(person$levels), person$codes)
   w <- numeric(n_rows(fit))
   for (place in places) {
     term <- fit$design$terms[[place$term]]
     group <- fit$design$groups[[term$group]]
     m <- engine_group_sums(weights, as.integer(group$codes)[first], length(group$levels))$sum
-    covariance <- fit$core$sigma^2 * tcrossprod(term_lambda(fit, place$term))[, place$column]
-    w <- w + m[group$codes] * drop(term_matrix(fit, term) %*% covariance)
+    w <- w + m[group$codes] * drop(term_matrix(fit, term) %*% tcrossprod(term_lambda(fit, place$term))[, place$column])
   }
+  w
+}
+
+# Variance of m'b-hat over repeated sampling at the estimated variances, m the persons' weights: w'Pw with w = ZGm, V = ZGZ' + R and
+# P = V^-1 - V^-1 X(X'V^-1 X)^-1 X'V^-1, since b-hat = GZ'Py and PVP = P. w'Pw is the weighted residual sum of squares of w regressed on X,
+# which the core gives for any outcome at a given theta (in units of sigma^2).
+deviation_variance <- function(fit, name, weights) {
+  w <- deviation_column(fit, name, scale_chain(fit)[[1L]], weights)
+  if (is.null(w)) return(0)
+  w <- fit$core$sigma^2 * w
   # Persons standardised alike have the same ratio of SDs: w is then a combination of the columns of X, and the mean does not vary.
   left <- stats::lm.fit(kept_x(fit), w)$residuals
   if (max(abs(left)) <= 1e-10 * max(abs(w))) return(0)

@@ -201,7 +201,7 @@ print.hlm_standardized <- function(x, digits = 3L, ...) {
       "Without ", count(length(persons), "person"), " in whom the outcome or the predictor does not vary (", paste(names, collapse = ", "), "): ",
       show_some(persons)
     )
-    cat(strwrap(text, width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 3L), sep = "\n")
+    cat_lines(text, 1L, 3L)
   }
   invisible(x)
 }
