@@ -77,7 +77,8 @@
 #'   each unit of the level); `"uncorrelated"`: the same without their correlation; `"intercept"`; or a one-sided formula such as `~ 1 + slope |
 #'   therapist/id`, where `slope` stands for
 #'   the within part of the predictor. A list as above is possible.
-#' @param residual Structure of the residuals, passed to [hlm()].
+#' @param residual Structure of the residuals, as in [hlm()]: `"ar1"`, `car1(day)`, `~ ar1 + hetero(phase)`. A list `list(xy = , yx = )` has one for each
+#'   direction.
 #' @param lags Sessions from predictor to outcome, `c(xy = 1, yx = 1)`; one number for both.
 #' @param outcome `"level"`, `"change"` or `"residualised"`.
 #' @param autoregression `"raw"`, `"within"` or `"none"` (`TRUE` is `"raw"`, `FALSE` is `"none"`); by default `"raw"`, and `"none"` when `outcome` is not
@@ -146,8 +147,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
     random = capture_random(substitute(random), caller), level = if (!is.null(substitute(level))) level_names(substitute(level), level, names)
   )
   settings <- c(given, list(
-    detrend = parse_detrend(detrend), lags = parse_lags(lags), outcome = parse_outcome(outcome), concurrent = concurrent, at = at, residual = residual,
-    conf.level = conf.level, test = check_choice(test, c("scores", "bootstrap"), "test"), nsim = nsim, seed = seed
+    detrend = parse_detrend(detrend), lags = parse_lags(lags), outcome = parse_outcome(outcome), concurrent = concurrent, at = at,
+    residual = capture_residuals(substitute(residual), if (!is.null(given$time)) as.character(given$time), caller), conf.level = conf.level, test = check_choice(test, c("scores", "bootstrap"), "test"), nsim = nsim, seed = seed
   ))
   settings$autoregression <- parse_autoregression(autoregression, settings$outcome)
   settings$labels <- parse_labels(labels, settings)

@@ -38,9 +38,9 @@ residual_estimates <- function(fit) {
 }
 
 # Lines for print() and summary(): one per correlation; one per group of rows.
-print_residual <- function(table, sigma) {
+print_residual <- function(table, sigma, title = "Residuals") {
   if (is.null(table)) return(invisible())
-  cat("\nResiduals\n")
+  cat("\n", title, "\n", sep = "")
   serial <- table$structure != "hetero"
   width <- max(40L, getOption("width") - 1L)
   for (i in which(serial)) cat(strwrap(correlation_words(table[i, ]), width = width, indent = 1L, exdent = 3L), sep = "\n")
