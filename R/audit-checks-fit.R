@@ -3,7 +3,9 @@
 
 audit_checks_fit <- function() {
   list(
-    audit_check("residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "uncorrelated"), check_residual_autocorrelation),
+    audit_check(
+      "residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "uncorrelated"), check_residual_autocorrelation
+    ),
     audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time"), check_variance_over_time),
     audit_check("random_slope", "persons share the within effect, or it may differ", "fit", check_random_slope),
     audit_check("singular_level", "variances of therapists are not at zero", c("fit", "level"), check_singular_level),
@@ -76,7 +78,8 @@ check_residual_autocorrelation <- function(a) {
     c(paste0("The residuals of a session and of the one before correlate ", audit_number(found$r), " (", format(found$pairs, big.mark = ","), " pairs, ",
              audit_p(2 * stats::pnorm(-abs(found$z))), "; corrected for the persons' estimated effects)."),
       "The model takes sessions as independent given the person: standard errors of within effects are off."),
-    "Fit the model with AR(1) residuals, hlm(..., residual = \"ar1\"), and compare, or use robust standard errors (vcov = \"CR2\").", "Goldstein et al. 1994; Bolger & Laurenceau 2013"
+    "Fit the model with AR(1) residuals, hlm(..., residual = \"ar1\"), and compare, or use robust standard errors (vcov = \"CR2\").",
+    "Goldstein et al. 1994; Bolger & Laurenceau 2013"
   )
 }
 
@@ -93,7 +96,8 @@ check_variance_over_time <- function(a) {
   sds <- a$fit$core$sigma * c(sqrt(mean(size[time <= cut[[1L]]]^2)), sqrt(mean(size[time > cut[[2L]]]^2)))
   audit_finding(
     if (abs(r) > 0.3) "high" else "medium", "The residual variance changes over time",
-    paste0("Residual SD ", if (has_hetero_residuals(a$fit)) "beyond what the model says of it ", audit_number(sds[[1L]]), " in the first third, ", audit_number(sds[[2L]]), " in the last (", audit_p(p), ")."),
+    paste0("Residual SD ", if (has_hetero_residuals(a$fit)) "beyond what the model says of it ", audit_number(sds[[1L]]), " in the first third, ",
+           audit_number(sds[[2L]]), " in the last (", audit_p(p), ")."),
     paste0("Give parts of the course a variance of their own, hlm(..., residual = ~ hetero(phase))",
            if (!has_residual_structure(a$fit)) ", or use robust standard errors (vcov = \"CR2\")", "."),
     "Pinheiro & Bates 2000, ch. 5"

@@ -197,7 +197,7 @@ nickell_unknown <- function(fit, columns = lagged_outcome(fit)) {
   if (is.null(columns) || !has_residual_structure(fit)) return(NULL)
   paste0(
     "The outcome's earlier value (", columns$term[[1L]], ") beside a random intercept is endogenous",
-    if (has_correlated_residuals(fit)) ", the more so as residuals are correlated over time", ": its effect is biased, and others with it. ",
+    if (has_correlated_residuals(fit)) ", also because residuals are correlated over time", ": its effect is biased, and others with it. ",
     "By how much is not known for a model with a residual structure; panel models (RI-CLPM, dynamic panel) avoid it."
   )
 }

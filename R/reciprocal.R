@@ -24,7 +24,7 @@
 #' `autoregression = "raw"` enters it as it is (`lagged(y)`), `"within"` as the deviation from the person's own mean (`within(lagged(y))`), `"none"` leaves it
 #' out. Neither form is free of bias with few sessions: in the raw form the person's own level, which is part of it, makes the coefficient too
 #' large (and takes variance from the random intercept); in the centred form it is too small (Nickell 1981; Hamaker and Grasman 2015). The printed result
-#' says by about how much ([nickell_bias()]).
+#' says by about how much ([nickell_bias()]; not with `residual`: correlated residuals change the bias, by how much is not known).
 #'
 #' @section The outcome:
 #' * `"level"`: y(t). With the autoregression this is analysis of covariance: the effect on y(t) among sessions that start from the same y(t-1).
@@ -148,7 +148,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   )
   settings <- c(given, list(
     detrend = parse_detrend(detrend), lags = parse_lags(lags), outcome = parse_outcome(outcome), concurrent = concurrent, at = at,
-    residual = capture_residuals(substitute(residual), if (!is.null(given$time)) as.character(given$time), caller), conf.level = conf.level, test = check_choice(test, c("scores", "bootstrap"), "test"), nsim = nsim, seed = seed
+    residual = capture_residuals(substitute(residual), if (!is.null(given$time)) as.character(given$time), caller),
+    conf.level = conf.level, test = check_choice(test, c("scores", "bootstrap"), "test"), nsim = nsim, seed = seed
   ))
   settings$autoregression <- parse_autoregression(autoregression, settings$outcome)
   settings$labels <- parse_labels(labels, settings)

@@ -26,7 +26,7 @@ test_that("reciprocal() hands the structure to both models", {
 })
 
 test_that("both directions are those of nlme on rows lagged by hand", {
-  for (path in fixture_files("^reciprocal-residual-.*[.]json$")) {
+  for (path in fixture_files("^directions-residual-.*[.]json$")) {
     fixture <- read_fixture(path)
     both <- suppressWarnings(reciprocal(
       implement, wai, bai, id, session, lags = c(xy = 1, yx = 0), random = "intercept", residual = fixture$residual,
@@ -139,7 +139,8 @@ test_that("the structure may differ between directions and be written in every w
   expect_identical(structures(residual = list(yx = "ar1")), c(xy = "none", yx = "~ar1(session)"))
   expect_identical(structures(residual = list(xy = NULL, yx = NULL)), c(xy = "none", yx = "none"))
   held <- list(xy = ~ ar1 + hetero(late), yx = "ar1")
-  expect_identical(written(suppressWarnings(reciprocal(d, x, y, person, session, random = "intercept", residual = held))), c(xy = "~hetero(late) + ar1(session)", yx = "~ar1(session)"))
+  made <- suppressWarnings(reciprocal(d, x, y, person, session, random = "intercept", residual = held))
+  expect_identical(written(made), c(xy = "~hetero(late) + ar1(session)", yx = "~ar1(session)"))
   pass_on <- function(data, residual = NULL) {
     written(suppressWarnings(reciprocal(data, x, y, person, session, random = "intercept", residual = residual)))
   }
@@ -167,6 +168,15 @@ test_that("a result with a structure shows it, and that the size of the bias fro
   expect_no_match(summary(hetero)$nickell, "correlated")
   none <- suppressWarnings(reciprocal(implement, wai, bai, id, session, residual = "ar1", autoregression = "none", random = "intercept"))
   expect_no_match(paste(capture.output(print(none)), collapse = " "), "By how much")
+})
+
+test_that("the residual SD under the picture names the rows that it belongs to", {
+  made <- suppressWarnings(reciprocal(
+    implement, wai, bai, id, session, random = "intercept", residual = list(xy = hetero(session > 6), yx = "ar1"),
+    labels = c(x = "alliance", y = "anxiety")
+  ))
+  size <- function(way) sub("[.]$", "", formatC(sigma(made$fits[[way]]), digits = 2L, format = "fg", flag = "#"))
+  expect_match(path_caption(made), paste0("anxiety (session > 6 FALSE) ", size("xy"), ", alliance ", size("yx")), fixed = TRUE)
 })
 
 test_that("gaps count: a session that is missing is a distance of two, and falkenstrom2013 goes through both directions", {
