@@ -3,22 +3,25 @@
 
 audit_checks_fit <- function() {
   list(
-    audit_check("residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular"), check_residual_autocorrelation),
+    audit_check(
+      "residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "uncorrelated"), check_residual_autocorrelation
+    ),
     audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time"), check_variance_over_time),
     audit_check("random_slope", "persons share the within effect, or it may differ", "fit", check_random_slope),
     audit_check("singular_level", "variances of therapists are not at zero", c("fit", "level"), check_singular_level),
     audit_check("time_collinear", "the within effect can be told from time", c("fit", "time"), check_time_collinear),
     audit_check("contextual_differs", "within and between effects agree", "fit", check_contextual_differs),
     audit_check("concurrent", "predictors precede the outcome", "fit", check_concurrent),
-    audit_check("fit_problems", "check_fit() finds no problem", "fit", check_fit_problems)
+    audit_check("fit_problems", "check_fit() finds no problem", c("fit", "independent"), check_fit_problems)
   )
 }
 
-# Conditional residuals in the order of the audit (missing where a row was not analysed), divided by the residual SD.
+# Conditional residuals in the order of the audit (missing where a row was not analysed), divided by the residual SD; free of the weights, and of the
+# correlations and differences of variance that the model has.
 audit_residuals <- function(a) {
   audit_cached(a, "residuals", function() {
     fit <- a$fit
-    e <- sqrt(design_weights(fit$design)) * (fit$design$y - fixed_predictor(fit) - random_predictor(fit)) / fit$core$sigma
+    e <- whiten_rows(fit, fit$design$y - fixed_predictor(fit) - random_predictor(fit)) / fit$core$sigma
     e[match(a$row, fit$rows)]
   })
 }
@@ -50,7 +53,7 @@ person_block <- function(fit) {
   holds <- vapply(groups, function(group) identical(group$name, person$name) || is_nested(person, group), NA)
   own <- which(holds[term_group(fit)])
   crossed <- which(!holds[term_group(fit)])
-  w <- sqrt(design_weights(fit$design))
+  w <- residual_root(fit)
   r <- w * (fit$design$y - fixed_predictor(fit) - random_predictor(fit, crossed)) / fit$core$sigma
   z <- w * do.call(cbind, c(list(matrix(0, length(r), 0L)), lapply(fit$design$terms[own], function(term) term_matrix(fit, term))))
   q <- ncol(z)
@@ -68,7 +71,6 @@ person_block <- function(fit) {
 }
 
 check_residual_autocorrelation <- function(a) {
-  if (has_residual_structure(a$fit)) return(NULL)
   found <- residual_autocorrelation(a)
   if (is.null(found) || abs(found$r) < 0.1 || abs(found$z) < stats::qnorm(0.995)) return(NULL)
   audit_finding(
@@ -76,11 +78,11 @@ check_residual_autocorrelation <- function(a) {
     c(paste0("The residuals of a session and of the one before correlate ", audit_number(found$r), " (", format(found$pairs, big.mark = ","), " pairs, ",
              audit_p(2 * stats::pnorm(-abs(found$z))), "; corrected for the persons' estimated effects)."),
       "The model takes sessions as independent given the person: standard errors of within effects are off."),
-    "Fit the model with an AR(1) residual and compare, or use robust standard errors (vcov = \"CR2\").", "Goldstein et al. 1994; Bolger & Laurenceau 2013"
+    "Fit the model with AR(1) residuals, hlm(..., residual = \"ar1\"), and compare, or use robust standard errors (vcov = \"CR2\").",
+    "Goldstein et al. 1994; Bolger & Laurenceau 2013"
   )
 }
 
-# A fit with a residual structure (AR(1) and the like) says so itself.
 check_variance_over_time <- function(a) {
   e <- audit_residuals(a)
   use <- !is.na(e)
@@ -94,8 +96,10 @@ check_variance_over_time <- function(a) {
   sds <- a$fit$core$sigma * c(sqrt(mean(size[time <= cut[[1L]]]^2)), sqrt(mean(size[time > cut[[2L]]]^2)))
   audit_finding(
     if (abs(r) > 0.3) "high" else "medium", "The residual variance changes over time",
-    paste0("Residual SD ", audit_number(sds[[1L]]), " in the first third, ", audit_number(sds[[2L]]), " in the last (", audit_p(p), ")."),
-    "Use robust standard errors (vcov = \"CR2\"), or a model with a variance per session (nlme::lme with weights = varIdent or varExp) as a check.",
+    paste0("Residual SD ", if (has_hetero_residuals(a$fit)) "beyond what the model says of it ", audit_number(sds[[1L]]), " in the first third, ",
+           audit_number(sds[[2L]]), " in the last (", audit_p(p), ")."),
+    paste0("Give parts of the course a variance of their own, hlm(..., residual = ~ hetero(phase))",
+           if (!has_residual_structure(a$fit)) ", or use robust standard errors (vcov = \"CR2\")", "."),
     "Pinheiro & Bates 2000, ch. 5"
   )
 }

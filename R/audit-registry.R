@@ -31,6 +31,8 @@ audit_unmet <- function(a, needs) {
   if (length(absent)) return(paste("needs", paste(absent, collapse = " and ")))
   if (any(c("time", "regular") %in% needs) && !a$time_usable) return("several rows per person and session")
   if ("regular" %in% needs && !a$grid$regular) return("no common spacing of the sessions")
+  if ("uncorrelated" %in% needs && has_correlated_residuals(a$fit)) return("the model has correlated residuals")
+  if ("independent" %in% needs && has_residual_structure(a$fit)) return("not available for a model with a residual structure")
   NULL
 }
 

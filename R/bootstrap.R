@@ -324,6 +324,7 @@ with_groups <- function(fit, group, drawn) {
   fit$design$columns <- lapply(fit$design$columns, `[`, rows)
   fit$design$offset <- fit$design$offset[rows]
   fit$design$weights <- fit$design$weights[rows]
+  fit$design$residual <- residual_of_rows(fit$design$residual, rows)
   fit$rows <- seq_along(rows)
   fit$na.action <- NULL
   fit

@@ -99,6 +99,7 @@ detrended_response <- function(problem, object, settings) {
   env <- environment(formula)
   if (length(object$blueprint$constants)) env <- list2env(object$blueprint$constants, parent = env)
   spec <- parse_formula(formula, names(data), id = object$spec$id, time = problem$time)
+  spec$residual <- capture_residual(object$residual, problem$time, env)
   inputs <- list(weights = data[["(weights)"]], offset = data[["(offset)"]])
   frame <- build_frame(spec, data, inputs, stats::na.omit, env, settings$means)
   offset <- frame_offset(spec, frame, frame$variables) %||% 0

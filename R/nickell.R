@@ -192,6 +192,16 @@ nickell_note <- function(found) {
   )
 }
 
+# The same for a model with a residual structure, for which the size of the bias is not known: the formulas are those of independent residuals.
+nickell_unknown <- function(fit, columns = lagged_outcome(fit)) {
+  if (is.null(columns) || !has_residual_structure(fit)) return(NULL)
+  paste0(
+    "The outcome's earlier value (", columns$term[[1L]], ") beside a random intercept is endogenous",
+    if (has_correlated_residuals(fit)) ", also because residuals are correlated over time", ": its effect is biased, and others with it. ",
+    "By how much is not known for a model with a residual structure; panel models (RI-CLPM, dynamic panel) avoid it."
+  )
+}
+
 print_nickell_note <- function(note) {
   if (is.null(note)) return(invisible())
   cat("\n")

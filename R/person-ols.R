@@ -4,21 +4,24 @@
 # l_j'b is the slope if these rows determine it. In a unit that contains units with random effects (the patients of a therapist) each of those has
 # an intercept of its own, provided the slope is one within them. Data frame ols, ols_se, ols_df; NA where the rows do not give them.
 #
+# Under weights or a residual structure the rows are whitened first (`ones` is the constant then): least squares becomes generalised least squares
+# with the covariance of the model's residuals, and its standard errors are right.
+#
 # own = "adjusted": only the unit's random effects are estimated from its rows; for all other effects those of the model count.
 unit_ols <- function(fit, g, rows, own = "alone") {
-  root <- sqrt(design_weights(fit$design))
   group <- fit$design$groups[[g]]
   inner <- inner_factors(fit$design, g)
   line <- if (own == "alone") ols_alone(fit, rows) else ols_adjusted(fit, g, inner, rows)
   l <- line$l
-  plain <- list(x = line$x, y = line$y, lost = integer(length(line$y)))
+  white <- whiten_rows(fit, cbind(line$y, 1, line$x))
+  plain <- list(x = white[, -(1:2), drop = FALSE], y = white[, 1L], lost = integer(length(line$y)))
   inside <- if (length(inner)) {
     sizes <- vapply(fit$design$groups[inner], function(one) length(one$levels), 1L)
-    centred_rows(plain, fit$design$groups[[inner[[which.max(sizes)]]]], root^2)
+    centred_rows(plain, fit$design$groups[[inner[[which.max(sizes)]]]], white[, 2L])
   }
   rows_of <- split(seq_along(line$y), factor(group$codes, levels = seq_along(group$levels)))
   one <- function(data, rows, l) {
-    own_line(data$x[rows, , drop = FALSE] * root[rows], data$y[rows] * root[rows], l, sum(data$lost[rows]))
+    own_line(data$x[rows, , drop = FALSE], data$y[rows], l, sum(data$lost[rows]))
   }
   lines <- vapply(seq_along(rows_of), function(j) {
     rows <- rows_of[[j]]
@@ -44,11 +47,11 @@ ols_adjusted <- function(fit, g, inner, rows) {
   )
 }
 
-# Rows as deviations from the (weighted) means of a factor; `lost` marks one degree of freedom per level.
-centred_rows <- function(data, factor, w) {
+# Whitened rows freed of a constant for each level of a factor, `ones` the whitened constant; `lost` marks one degree of freedom per level.
+centred_rows <- function(data, factor, ones) {
   codes <- factor$codes
-  total <- engine_group_sums(w, codes, length(factor$levels))$sum
-  centre <- function(v) v - (engine_group_sums(w * v, codes, length(factor$levels))$sum / total)[codes]
+  total <- engine_group_sums(ones^2, codes, length(factor$levels))$sum
+  centre <- function(v) v - ones * (engine_group_sums(ones * v, codes, length(factor$levels))$sum / total)[codes]
   x <- data$x
   for (k in seq_len(ncol(x))) {
     x[, k] <- centre(data$x[, k])

@@ -24,6 +24,7 @@
 #' With `own = "alone"` the least-squares line of a person regresses its outcomes on all predictors of the fixed part that vary among its rows, and takes
 #' nothing from other persons. With `own = "adjusted"` only effects that the model lets differ between persons are estimated from the person's rows;
 #' for the others (a common trend over sessions, say) the model's estimates count, and the model's slope then lies between this one and the average.
+#' In a model with prior weights or a residual structure the own lines are generalised least squares with the model's weights and correlations.
 #' `NA` stands where the rows do not determine the slope, and for the standard error where no row is left over to tell it. For therapists, each of
 #' their patients has an intercept of its own.
 #'

@@ -71,7 +71,10 @@ print.hlm <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   print_table(varcorr_table(VarCorr.hlm(x), "Std.Dev.", digits))
   print_residual(residual_estimates(x), x$core$sigma)
   print_status(fit_status(x), quiet = TRUE)
-  if (!is.null(lagged_outcome(x))) cat("\nThe outcome's earlier value is a predictor: see nickell_bias(fit) on the bias this causes\n")
+  if (!is.null(lagged_outcome(x))) {
+    where <- if (has_residual_structure(x)) "summary(fit)" else "nickell_bias(fit)"
+    cat("\nThe outcome's earlier value is a predictor: see ", where, " on the bias this causes\n", sep = "")
+  }
   cat("\nTests and degrees of freedom: summary(fit)\n")
   invisible(x)
 }

@@ -84,6 +84,29 @@ capture_random <- function(expr, caller) {
   list(xy = value, yx = value)
 }
 
+# A structure as hlm() takes it, or list(xy = , yx = ) of these -> list(xy = formula or NULL, yx = ), or NULL without any.
+capture_residuals <- function(expr, time, caller) {
+  parts <- residual_list(expr, caller)
+  if (is.null(parts)) {
+    both <- capture_residual(expr, time, caller)$formula
+    return(if (!is.null(both)) list(xy = both, yx = both))
+  }
+  check_direction_names(names(parts), "residual")
+  out <- lapply(c(xy = "xy", yx = "yx"), function(way) capture_residual(parts[[way]], time, caller)$formula)
+  if (!all(vapply(out, is.null, NA))) out
+}
+
+# The elements of a list, also of one that a variable of the caller holds or that was handed to the calling function; NULL for anything else.
+residual_list <- function(expr, caller) {
+  if (call_head(expr) == "list") return(as.list(expr)[-1L])
+  if (!is.symbol(expr) || is_residual_expression(expr)) return(NULL)
+  given <- eval(call("substitute", expr), caller)
+  if (call_head(given) == "list") return(as.list(given)[-1L])
+  if (is.language(given) && !inherits(given, "formula") && !is.symbol(given) && is_residual_expression(given)) return(NULL)
+  value <- tryCatch(eval(expr, caller), error = function(e) NULL)
+  if (is.list(value)) value
+}
+
 parse_detrend <- function(detrend) {
   choices <- c("none", "x", "y", "both")
   if (is.character(detrend)) {

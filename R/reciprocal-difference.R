@@ -7,10 +7,7 @@ compare_directions <- function(fits, effects, settings) {
   if (anyNA(cross$std.estimate)) {
     return(list(table = NULL, correlation = NA_real_, note = "no test of their difference: a standardised effect is missing"))
   }
-  if (settings$test == "bootstrap") {
-    for (made in fits) check_independent_residuals(made$fit, "The bootstrap test is", "Use {.code test = \"scores\"}, the default.")
-    return(bootstrap_difference(fits, cross, settings))
-  }
+  if (settings$test == "bootstrap") return(bootstrap_difference(fits, cross, settings))
   influence <- tryCatch(lapply(fits, function(made) cross_influence(made, common_cluster(made, fits))), hlm_error = identity)
   if (inherits(influence, "error")) {
     return(list(

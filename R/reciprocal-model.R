@@ -34,7 +34,7 @@ fit_direction <- function(way, data, settings, passed) {
   formula <- direction_formula(direction, settings, columns)
   environment(formula) <- passed$caller
   args <- list(formula = formula, data = data, id = settings$id, time = as.name(settings$time), REML = passed$REML, control = passed$control)
-  if (!is.null(settings$residual)) args$residual <- settings$residual
+  args$residual <- settings$residual[[way]]
   fit <- eval(as.call(c(list(hlm), args, passed$dots)), passed$caller)
   shown <- args[setdiff(names(args), "control")]
   shown$data <- passed$data_name

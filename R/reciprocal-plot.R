@@ -156,8 +156,10 @@ path_caption <- function(x) {
   spread <- if (!is.null(slopes)) {
     paste0("SD of the within effect between persons: ", paste0(slopes$direction, " ", short_number(slopes$sd), collapse = ", "))
   }
-  sigma <- vapply(x$fits[c("xy", "yx")], stats::sigma, 0)
-  residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], " ", short_number(sigma), collapse = ", "))
+  fits <- x$fits[c("xy", "yx")]
+  # with hetero() sigma is that of the first group of rows
+  rows <- sub("^Residual", "", vapply(fits, residual_label, ""))
+  residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], rows, " ", short_number(vapply(fits, stats::sigma, 0)), collapse = ", "))
   outcome <- c(
     switch(x$settings$outcome, change = paste("Outcomes: change since the", time_word(x), "before"), residualised = "Outcomes: residualised change"),
     if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"

@@ -8,6 +8,7 @@ print.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits") - 3L), 
   roles <- c("within", "concurrent", "between", "autoregression", "moderation")
   print_side_by_side(x, x$effects[x$effects$role %in% roles, , drop = FALSE], digits)
   print_slope_spread(x, digits)
+  print_direction_residuals(x)
   print_difference(x)
   cat("\nIn words\n")
   for (way in c("xy", "yx")) cat_lines(direction_words(x, way), indent = 1L, exdent = 3L)
@@ -198,7 +199,28 @@ print_reciprocal_notes <- function(x) {
     cat_lines(text, 1L, 3L)
   }
   if (!all(vapply(x$nickell, is.null, NA))) cat_lines(nickell_advice)
+  print_unknown_bias(x)
   for (way in c("xy", "yx")) print_direction_status(x$fits[[way]], way)
+}
+
+# The residual structure of each direction that has one.
+print_direction_residuals <- function(x) {
+  for (way in c("xy", "yx")) {
+    fit <- x$fits[[way]]
+    print_residual(residual_parameters(fit, x$settings$conf.level), fit$core$sigma, paste("Residuals of", way))
+  }
+}
+
+# Directions with a residual structure, for which there is no expected bias.
+print_unknown_bias <- function(x) {
+  if (x$settings$autoregression == "none" || x$settings$outcome == "residualised") return(invisible())
+  for (way in c("xy", "yx")) {
+    fit <- x$fits[[way]]
+    term <- x$effects$term[x$effects$direction == way & x$effects$role == "autoregression"]
+    if (!length(term) || !has_residual_structure(fit)) next
+    cat("\n")
+    cat_lines(paste0(way, ": ", nickell_unknown(fit, list(term = term))), 1L, 3L)
+  }
 }
 
 print_direction_status <- function(fit, way) {
@@ -222,6 +244,7 @@ print.summary.hlm_reciprocal <- function(x, digits = max(3L, getOption("digits")
   print_directions(x)
   print_side_by_side(x, x$effects, digits)
   print_slope_spread(x, digits)
+  print_direction_residuals(x)
   print_difference(x)
   for (way in c("xy", "yx")) {
     cat("\nRandom effects of ", way, "\n", sep = "")

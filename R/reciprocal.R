@@ -24,7 +24,7 @@
 #' `autoregression = "raw"` enters it as it is (`lagged(y)`), `"within"` as the deviation from the person's own mean (`within(lagged(y))`), `"none"` leaves it
 #' out. Neither form is free of bias with few sessions: in the raw form the person's own level, which is part of it, makes the coefficient too
 #' large (and takes variance from the random intercept); in the centred form it is too small (Nickell 1981; Hamaker and Grasman 2015). The printed result
-#' says by about how much ([nickell_bias()]).
+#' says by about how much ([nickell_bias()]; not with `residual`: correlated residuals change the bias, by how much is not known).
 #'
 #' @section The outcome:
 #' * `"level"`: y(t). With the autoregression this is analysis of covariance: the effect on y(t) among sessions that start from the same y(t-1).
@@ -77,7 +77,8 @@
 #'   each unit of the level); `"uncorrelated"`: the same without their correlation; `"intercept"`; or a one-sided formula such as `~ 1 + slope |
 #'   therapist/id`, where `slope` stands for
 #'   the within part of the predictor. A list as above is possible.
-#' @param residual Structure of the residuals, passed to [hlm()].
+#' @param residual Structure of the residuals, as in [hlm()]: `"ar1"`, `car1(day)`, `~ ar1 + hetero(phase)`. A list `list(xy = , yx = )` has one for each
+#'   direction.
 #' @param lags Sessions from predictor to outcome, `c(xy = 1, yx = 1)`; one number for both.
 #' @param outcome `"level"`, `"change"` or `"residualised"`.
 #' @param autoregression `"raw"`, `"within"` or `"none"` (`TRUE` is `"raw"`, `FALSE` is `"none"`); by default `"raw"`, and `"none"` when `outcome` is not
@@ -146,7 +147,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
     random = capture_random(substitute(random), caller), level = if (!is.null(substitute(level))) level_names(substitute(level), level, names)
   )
   settings <- c(given, list(
-    detrend = parse_detrend(detrend), lags = parse_lags(lags), outcome = parse_outcome(outcome), concurrent = concurrent, at = at, residual = residual,
+    detrend = parse_detrend(detrend), lags = parse_lags(lags), outcome = parse_outcome(outcome), concurrent = concurrent, at = at,
+    residual = capture_residuals(substitute(residual), if (!is.null(given$time)) as.character(given$time), caller),
     conf.level = conf.level, test = check_choice(test, c("scores", "bootstrap"), "test"), nsim = nsim, seed = seed
   ))
   settings$autoregression <- parse_autoregression(autoregression, settings$outcome)

@@ -92,6 +92,23 @@ serial_times <- function(name, entry, person, id) {
   list(time = as.double(time), unit = stats::median(gap))
 }
 
+# The element `residual` for drawn rows. Strata without a row have no variance to estimate.
+residual_of_rows <- function(residual, rows) {
+  parts <- lapply(residual$parts, function(part) {
+    if (!is.null(part$time)) {
+      part$time <- part$time[rows]
+      return(part)
+    }
+    present <- sort(unique(part$codes[rows]))
+    if (length(present) < 2L) return(NULL)
+    part$codes <- match(part$codes[rows], present)
+    part$levels <- part$levels[present]
+    part
+  })
+  parts <- Filter(Negate(is.null), parts)
+  if (length(parts)) list(parts = parts, free = NULL)
+}
+
 # Strata: enough rows in each to have a variance.
 check_strata <- function(entry) {
   levels <- entry$value$levels

@@ -36,9 +36,9 @@ residual_estimates <- function(fit) {
 }
 
 # Lines for print() and summary(): one per correlation; one per group of rows.
-print_residual <- function(table, sigma) {
+print_residual <- function(table, sigma, title = "Residuals") {
   if (is.null(table)) return(invisible())
-  cat("\nResiduals\n")
+  cat("\n", title, "\n", sep = "")
   serial <- table$structure != "hetero"
   for (i in which(serial)) cat_lines(correlation_words(table[i, ]), 1L, 3L)
   strata <- table[!serial, , drop = FALSE]

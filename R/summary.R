@@ -45,7 +45,7 @@ summary.hlm <- function(object, ddf = NULL, vcov = NULL, cluster = NULL, ...) {
       icc = if (!has_hetero_residuals(object)) icc.hlm(object), ngrps = ngrps.hlm(object),
       nobs = n_rows(object), rows = rows_account(object), status = fit_status(object), logLik = likelihood,
       AICtab = c(table, deviance = object$core$criterion, df.resid = df.residual.hlm(object)),
-      contextual = contextual_table(object, inference), nickell = nickell_note(nickell_of(object))
+      contextual = contextual_table(object, inference), nickell = nickell_note(nickell_of(object)) %||% nickell_unknown(object)
     ),
     class = "summary.hlm"
   )
