@@ -3,14 +3,14 @@
 
 audit_checks_fit <- function() {
   list(
-    audit_check("residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular"), check_residual_autocorrelation),
-    audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time"), check_variance_over_time),
+    audit_check("residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "independent"), check_residual_autocorrelation),
+    audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time", "independent"), check_variance_over_time),
     audit_check("random_slope", "persons share the within effect, or it may differ", "fit", check_random_slope),
-    audit_check("singular_level", "variances of therapists are not at zero", c("fit", "level"), check_singular_level),
+    audit_check("singular_level", "no variance is estimated as zero", "fit", check_singular_level),
     audit_check("time_collinear", "the within effect can be told from time", c("fit", "time"), check_time_collinear),
     audit_check("contextual_differs", "within and between effects agree", "fit", check_contextual_differs),
     audit_check("concurrent", "predictors precede the outcome", "fit", check_concurrent),
-    audit_check("fit_problems", "check_fit() finds no problem", "fit", check_fit_problems)
+    audit_check("fit_problems", "check_fit() finds no problem", c("fit", "independent"), check_fit_problems)
   )
 }
 
@@ -68,7 +68,6 @@ person_block <- function(fit) {
 }
 
 check_residual_autocorrelation <- function(a) {
-  if (has_residual_structure(a$fit)) return(NULL)
   found <- residual_autocorrelation(a)
   if (is.null(found) || abs(found$r) < 0.1 || abs(found$z) < stats::qnorm(0.995)) return(NULL)
   audit_finding(
@@ -80,7 +79,6 @@ check_residual_autocorrelation <- function(a) {
   )
 }
 
-# A fit with a residual structure (AR(1) and the like) says so itself.
 check_variance_over_time <- function(a) {
   e <- audit_residuals(a)
   use <- !is.na(e)
@@ -137,11 +135,11 @@ random_slope_test <- function(fit, g, own, k) {
 }
 
 check_singular_level <- function(a) {
-  at <- Filter(function(boundary) boundary$group %in% names(a$levels), a$fit$core$boundary)
+  at <- a$fit$core$boundary
   if (!length(at)) return(NULL)
   groups <- unique(vapply(at, `[[`, "", "group"))
   audit_finding(
-    "medium", paste("No variance left for", audit_list(plain_level(groups))),
+    "medium", paste("Random effects at the limit:", audit_list(vapply(groups, plain_level, ""))),
     paste(vapply(at, boundary_words, "", fit = a$fit), collapse = " "),
     paste("Zero is an estimate, not a proof: give the upper limit of the variance (confint(fit, method = \"profile\")). Keep the level if it belongs to the",
           "design, drop its random slopes first, and report both."),

@@ -116,7 +116,7 @@ check_placeholder <- function(a) {
 }
 
 check_few_persons <- function(a) {
-  if (!is.null(a$fit) || a$n_persons >= 30L) return(NULL)
+  if (a$n_persons >= 30L) return(NULL)
   audit_finding(
     if (a$n_persons < 10L) "high" else "medium", "Few persons",
     paste0("There are ", a$n_persons, ". Within-person effects may still be well estimated with many sessions; effects between persons and variances will not be."),

@@ -172,7 +172,8 @@ check_date_times <- function(a) {
 
 # Rows of a person that stand together in the file but run backwards: whoever lags by row takes the future for the past.
 check_row_order <- function(a) {
-  if (is.null(a$time)) return(NULL)
+  # ids used again mix the courses of several persons
+  if (is.null(a$time) || !is.null(check_reused_ids(a))) return(NULL)
   n <- length(a$row)
   back <- c(FALSE, diff(a$row) < 0 & a$person[-1L] == a$person[-n])
   if (!any(back)) return(NULL)

@@ -103,12 +103,12 @@ check_common_trend <- function(a) {
     y[!both] <- NA
     plain <- audit_cor(audit_centred(a, x), audit_centred(a, y))
     detrended <- audit_cor(audit_detrended(a, x), audit_detrended(a, y))
-    if (is.na(plain) || is.na(detrended) || abs(plain) - abs(detrended) < 0.1) return(NULL)
+    if (is.na(plain) || is.na(detrended) || abs(plain) < 0.1 || (plain - detrended) * sign(plain) < 0.1) return(NULL)
     data.frame(pairs[k, ], within = plain, detrended = detrended)
   }))
   if (is.null(who)) return(NULL)
   audit_finding(
-    if (any(abs(who$detrended) < 0.5 * abs(who$within))) "high" else "medium", "Part of the association is a common trend",
+    if (any(who$detrended * sign(who$within) < 0.5 * abs(who$within))) "high" else "medium", "Part of the association is a common trend",
     paste0(who$predictor, " and ", who$outcome, " correlate ", audit_number(who$within), " within persons, ", audit_number(who$detrended),
            " once each person's trend is taken out of both.", collapse = " "),
     paste("Two things that change over the course of therapy correlate whether or not one acts on the other. Put time into the model, and report the effect",

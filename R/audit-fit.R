@@ -82,7 +82,7 @@ fit_facts <- function(fit, time) {
   slopes <- unlist(lapply(fit$design$terms[term_group(fit) == person_group(fit)], `[[`, "names"))
   list(
     lagged = any(lagged), outcome_lagged = any(own), outcome_split = any(names(values)[own] %in% vapply(fit$spec$sources, `[[`, "", "value")), detrended = unname(detrended), time_in_model = any(mentions_time),
-    time_slope = !is.null(time) && any(grepl(time, slopes, fixed = TRUE)), coefficients = coefs$name,
+    time_slope = !is.null(time) && any(grepl(paste0("(?<![\\w.])\\Q", time, "\\E(?![\\w.])"), slopes, perl = TRUE)), coefficients = coefs$name,
     concurrent = unique(vapply(Filter(function(value) value$lag == 0L, values), function(value) expr_label(value$expr), "")),
     lagged_names = unique(vapply(Filter(function(value) value$lag != 0L, values), function(value) expr_label(value$expr), ""))
   )

@@ -50,8 +50,8 @@ audit_cases_rows <- function() {
     reused_ids = audit_case(function(d) {
       d$patient <- (person(d) - 1) %% 3 + 1
       d
-    }, also = c("few_persons", "little_between", "mean_reliability", "small_categories", "covariate_changes")),
-    duplicate_rows = audit_case(function(d) rbind(d, d[5, ])),
+    }, also = c("few_persons", "little_between", "covariate_changes")),
+    duplicate_rows = audit_case(function(d) d[c(1:5, 5:720), ]),
     text_times = audit_case(function(d) { d$session <- paste("session", d$session); d }),
     date_times = audit_case(function(d) { d$session <- as.Date("2020-01-01") + 7 * d$session; d }),
     row_order = audit_case(function(d) d[order(d$patient, -d$session), ]),
@@ -112,9 +112,9 @@ audit_cases_values <- function() {
     out_of_range = audit_case(identity, list(scale = list(x = c(-5, max(audit_clean()$x) - 1e-3)))),
     floor_ceiling = audit_case(function(d) { d$y <- pmax(d$y, stats::quantile(d$y, 0.25)); d }),
     discrete_outcome = audit_case(function(d) { d$y <- as.integer(d$y > mean(d$y)); d }),
-    count_outcome = audit_case(function(d) { d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)])); d }, also = "outliers"),
+    count_outcome = audit_case(function(d) { d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)])); d }),
     # skewed between persons, so that nobody is far from their own level
-    skewed = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x) + stats::rexp(60, 0.4)[person(d)]^1.4; d }),
+    skewed = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x) + stats::qlnorm(stats::ppoints(60), 0, 1.1)[person(d)]; d }),
     outliers = audit_case(function(d) { d$x[100] <- d$x[100] + 9; d })
   )
 }
