@@ -42,7 +42,9 @@ check_too_few_for_trend <- function(a) {
 }
 
 check_mean_reliability <- function(a) {
-  who <- do.call(rbind, lapply(names(a$columns)[a$role == "predictor"], function(name) {
+  # in a model only what is split has a between effect
+  names <- if (is.null(a$fit)) predictors_of(a) else intersect(predictors_of(a), a$names$split)
+  who <- do.call(rbind, lapply(names, function(name) {
     icc <- audit_icc(a, name)
     # hardly any variance between persons is a finding of its own
     if (is.null(icc) || icc$icc < 0.05 || icc$reliability >= 0.7) return(NULL)

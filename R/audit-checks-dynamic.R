@@ -93,7 +93,7 @@ check_nickell_fit <- function(a) {
         paste0("Its estimate ", audit_number(row$estimate), " is about ", audit_number(size), " too ", if (row$bias < 0) "small" else "large",
                " with ", audit_number(row$sessions, 1L), " analysed sessions per person.")
       },
-      if (nrow(passed)) paste0("Passed on to ", audit_list(paste0(passed$term, " (", audit_number(passed$bias), ", ", audit_number(abs(passed$ratio), 1L),
+      if (nrow(passed)) paste0("Passed on to the effect of ", audit_list(paste0(passed$term, " (bias ", audit_number(passed$bias), ", ", audit_number(abs(passed$ratio), 1L),
                                                                   " standard errors)")), ".")
     ),
     paste("Report nickell_bias(fit), and check the result with a dynamic panel model (maximum likelihood in lavaan, RI-CLPM, DSEM), or leave the earlier value",

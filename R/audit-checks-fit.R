@@ -39,8 +39,11 @@ residual_autocorrelation <- function(a) {
   expected <- numeric(length(pair))
   codes <- block$codes[now]
   for (j in seq_len(ncol(block$z))) for (k in seq_len(ncol(block$z))) expected <- expected - block$z[now, j] * block$m[j, k, codes] * block$z[then, k]
-  r <- mean(block$residual[now] * block$residual[then] - expected)
-  list(r = r, z = r * sqrt(length(pair)), pairs = length(pair))
+  excess <- block$residual[now] * block$residual[then] - expected
+  # persons as independent units: residuals need not be equally spread
+  by_person <- rowsum(excess, codes)
+  t <- sum(by_person) / sqrt(sum(by_person^2))
+  list(r = mean(excess), p = 2 * stats::pt(-abs(t), nrow(by_person) - 1L), pairs = length(pair))
 }
 
 # Residuals of every person's own block, and the matrices M; effects of factors crossed with the person are subtracted as estimated.
@@ -69,11 +72,11 @@ person_block <- function(fit) {
 
 check_residual_autocorrelation <- function(a) {
   found <- residual_autocorrelation(a)
-  if (is.null(found) || abs(found$r) < 0.1 || abs(found$z) < stats::qnorm(0.995)) return(NULL)
+  if (is.null(found) || abs(found$r) < 0.1 || !isTRUE(found$p < 0.01)) return(NULL)
   audit_finding(
     if (abs(found$r) > 0.3) "high" else "medium", "Residuals of neighbouring sessions are correlated",
     c(paste0("The residuals of a session and of the one before correlate ", audit_number(found$r), " (", format(found$pairs, big.mark = ","), " pairs, ",
-             audit_p(2 * stats::pnorm(-abs(found$z))), "; corrected for the persons' estimated effects)."),
+             audit_p(found$p), "; corrected for the persons' estimated effects)."),
       "The model takes sessions as independent given the person: standard errors of within effects are off."),
     "Fit the model with an AR(1) residual and compare, or use robust standard errors (vcov = \"CR2\").", "Goldstein et al. 1994; Bolger & Laurenceau 2013"
   )

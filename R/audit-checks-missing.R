@@ -127,12 +127,16 @@ check_dropout <- function(a) {
   soon <- mean(d$ends[d$early] <= thirds[[1L]])
   span <- max(d$end - min(a$grid$times), 1e-8)
   lost <- mean(pmax(d$end - d$ends, 0)) / span
+  # nearly everybody ends before: no common end that they could have missed
+  open <- share > 0.8
   audit_finding(
-    if (lost > 0.2) "high" else if (lost > 0.07) "medium" else "low", "Persons who stop before the end",
+    if (lost > 0.2 && !open) "high" else if (lost > 0.07) "medium" else "low", "Persons who stop before the end",
     c(
       paste0("For ", sum(d$early), " of ", count_persons(length(d$early)), " (", audit_percent(share), ") the last value comes before ", a$names$time, " ",
-             audit_value(d$end), ", where the others end."),
-      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " in the first third. ", audit_percent(lost), " of the time is lost by it.")
+             audit_value(d$end), if (open) ", the longest course." else ", where the others end."),
+      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " of them in the first third. Of all persons' time ",
+             audit_percent(lost), " is missing because of it."),
+      if (open) "So many ends suggest that treatment had no fixed length; a short treatment and dropout look the same here."
     ),
     paste("Separate planned endings from dropout, show the curve (plot(audit, \"dropout\")), and put variables that predict leaving into the model.",
           "Estimates assume that dropout depends only on what the model contains; check with a pattern-mixture model",

@@ -78,7 +78,7 @@ check_floor_ceiling <- function(a) {
   audit_finding(
     if (max(who$share) > 0.4) "high" else "medium", if (all(who$end == "floor")) "Floor effect" else if (all(who$end == "ceiling")) "Ceiling effect" else "Floor and ceiling effects",
     c(
-      paste0(paste0(audit_percent(who$share), " of ", who$variable, " are at the ", ifelse(who$end == "floor", "lowest", "highest"), " value ",
+      paste0(paste0(audit_percent(who$share), " of the values of ", who$variable, " are at the ", ifelse(who$end == "floor", "lowest", "highest"), " value ",
                     ifelse(who$given, "of the scale", "observed"), " (", audit_value(who$value), ")", collapse = "; "), "."),
       "Who is at the end cannot change further in that direction: effects shrink, and the spread is smaller there."
     ),

@@ -76,8 +76,12 @@ check_own_trends <- function(a) {
     "medium", "Persons have trends of their own",
     with_few(who, function(who) paste0(who$variable, ": persons' changes over the whole time vary with SD ", audit_number(who$sd_change), " around ", audit_number(who$average),
            " (", audit_number(who$in_sd, 1L), " within-person SDs, ", audit_p(who$p), ").", collapse = " ")),
-    paste("For the outcome add a random slope of time, (time | person); otherwise standard errors are too small. For the predictor decide whether the",
-          "person's own trend is part of the within effect; compare with detrending."),
+    paste(c(
+      if (any(a$role[who$variable] == "outcome")) "For the outcome add a random slope of time, (time | person); otherwise standard errors are too small.",
+      if (any(a$role[who$variable] == "predictor")) {
+        "For the predictor decide whether the person's own trend is part of the within effect; compare with detrending (within(x, detrend = TRUE))."
+      }
+    ), collapse = " "),
     "Curran & Bauer 2011; Falkenstr\u00f6m et al. 2017", who
   )
 }
@@ -108,7 +112,7 @@ check_common_trend <- function(a) {
   }))
   if (is.null(who)) return(NULL)
   audit_finding(
-    if (any(who$detrended * sign(who$within) < 0.5 * abs(who$within))) "high" else "medium", "Part of the association is a common trend",
+    if (any(abs(who$within) >= 0.2 & who$detrended * sign(who$within) < 0.5 * abs(who$within))) "high" else "medium", "Part of the association is a common trend",
     paste0(who$predictor, " and ", who$outcome, " correlate ", audit_number(who$within), " within persons, ", audit_number(who$detrended),
            " once each person's trend is taken out of both.", collapse = " "),
     paste("Two things that change over the course of therapy correlate whether or not one acts on the other. Put time into the model, and report the effect",

@@ -145,7 +145,7 @@ print.hlm_audit <- function(x, ...) {
   if (length(x$passed)) say(paste0("In order: ", paste(x$passed, collapse = "; "), "."), "")
   if (nrow(x$skipped)) {
     by <- split(x$skipped$label, factor(x$skipped$reason, unique(x$skipped$reason)))
-    say(paste0("Not checked: ", paste0(vapply(by, paste, "", collapse = "; "), " (", names(by), ")", collapse = "; "), "."), "")
+    for (reason in names(by)) say(paste0("Not checked (", reason, "): ", paste(by[[reason]], collapse = "; "), "."), "")
   }
   if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")
   invisible(x)

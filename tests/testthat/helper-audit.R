@@ -141,3 +141,52 @@ audit_cases_time <- function() {
     })
   )
 }
+
+# Fits -----------------------------------------------------------------------------------------------------------------------------------------------
+
+audit_formula <- function() y ~ wb(lagged(x)) + (1 | therapist / patient)
+
+# A fit to data changed in one respect: `formula` instead of the usual one; `call`, arguments of audit().
+fit_case <- function(change = identity, formula = audit_formula(), call = list(), also = character(), residual = NULL) {
+  list(change = change, formula = formula, call = call, also = also, residual = residual)
+}
+
+audit_fit_of <- function(case) {
+  fit <- suppressMessages(hlm(case$formula, changed(case$change), time = session, residual = case$residual))
+  do.call(audit, c(list(fit), case$call))
+}
+
+audit_fit_cases <- function() {
+  first <- function(d) d$session == 1
+  before <- function(d) ifelse(first(d), NA, c(NA, d$x[-nrow(d)]))
+  list(
+    residual_autocorrelation = fit_case(function(d) {
+      noise <- stats::rnorm(720)
+      for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.5 * noise[i - 1] + sqrt(0.75) * noise[i]
+      d$y <- 20 - 0.4 * ifelse(first(d), 4, before(d)) + stats::rnorm(20)[(person(d) - 1) %/% 3 + 1] + stats::rnorm(60)[person(d)] + noise
+      d
+    }),
+    variance_over_time = fit_case(function(d) { d$y <- d$y + stats::rnorm(720, 0, 0.25 * d$session); d }),
+    random_slope = fit_case(function(d) {
+      slope <- rep_len(c(-0.5, 0.5), 60)[person(d)]
+      d$y <- d$y + ifelse(first(d), 0, slope * (before(d) - stats::ave(d$x, d$patient)))
+      d
+    }),
+    # levels of the therapists taken away from their patients' outcome
+    singular_level = fit_case(function(d) { d$y <- d$y - stats::ave(d$y, d$therapist) + 18; d }),
+    time_collinear = fit_case(
+      function(d) {
+        x <- 4 + stats::ave(d$x, d$patient) + 0.4 * d$session + stats::rnorm(720, 0, 0.5)
+        # the effect stays what it was
+        d$y <- d$y - 0.4 * ifelse(first(d), 4, c(NA, x[-720]) - before(d))
+        d$x <- x
+        d
+      }, y ~ session + wb(lagged(x)) + (1 | therapist / patient),
+      also = c("trend_predictor", "trend_reliability")
+    ),
+    contextual_differs = fit_case(function(d) { d$y <- d$y + 1.2 * stats::ave(d$x, d$patient); d }),
+    concurrent = fit_case(formula = y ~ wb(x) + (1 | therapist / patient)),
+    fit_problems = fit_case(function(d) { d$y <- d$y + stats::rnorm(720, 0, ifelse(person(d) %% 10 == 0, 4, 0)); d }, also = "outliers"),
+    nickell = fit_case(formula = y ~ within(lagged(y)) + wb(lagged(x)) + (1 | therapist / patient))
+  )
+}
