@@ -179,7 +179,7 @@ check_gap_related <- function(a) {
   )
 }
 
-# Discrete-time logistic models of the event after a session, on time and one feature of the course so far each; features whose test
+# Discrete-time logistic models of the event after a session, on time (a parabola) and one feature of the course so far each; features whose test
 # survives Holm's correction at .01. (Singer & Willett 2003, ch. 11.)
 hazard_tests <- function(a, event, risk) {
   rows <- a$sessions$rows
@@ -208,12 +208,14 @@ hazard_test <- function(event, time, x, risk, name) {
   z <- (x[use] - mean(x[use])) / stats::sd(x[use])
   t <- time[use] - mean(time[use])
   t <- t / max(abs(t), 1e-8)
-  fit <- suppressWarnings(stats::glm.fit(cbind(1, t, t^2, z), as.double(event[use]), family = stats::binomial()))
-  if (!fit$converged) return(NULL)
-  class(fit) <- "glm"
-  table <- stats::summary.glm(fit)$coefficients
-  if (!"z" %in% rownames(table)) return(NULL)
-  data.frame(feature = name, odds_ratio = exp(table["z", 1L]), p = table["z", 4L])
+  # likelihood ratio: a feature that separates the two has an infinite slope, of which a Wald test knows nothing
+  logistic <- function(x) suppressWarnings(stats::glm.fit(x, as.double(event[use]), family = stats::binomial()))
+  with <- logistic(cbind(1, t, t^2, z = z))
+  without <- logistic(cbind(1, t, t^2))
+  if (is.na(with$coefficients[["z"]])) return(NULL)
+  data.frame(
+    feature = name, odds_ratio = exp(with$coefficients[["z"]]), p = stats::pchisq(max(0, without$deviance - with$deviance), 1, lower.tail = FALSE)
+  )
 }
 
 # Mean of the person's values up to each row; missing where there is none yet.
@@ -229,8 +231,9 @@ running_mean <- function(x, person) {
 hazard_words <- function(tests, what) {
   one <- utils::head(tests, 2L)
   change <- ifelse(one$odds_ratio > 1, "raises", "lowers")
+  factor <- ifelse(one$odds_ratio > 100, "more than 100", ifelse(one$odds_ratio < 0.01, "less than 0.01", audit_number(one$odds_ratio)))
   c(
-    paste0("One SD more of ", one$feature, " ", change, " the odds ", what, " by a factor of ", audit_number(one$odds_ratio), " (",
+    paste0("One SD more of ", one$feature, " ", change, " the odds ", what, " by a factor of ", factor, " (",
            audit_p(one$p), ").", collapse = " "),
     if (nrow(tests) > 2L) paste0("Likewise: ", paste(tests$variable[-(1:2)], collapse = ", "), ".")
   )
