@@ -40,7 +40,10 @@ audit_data_cases <- function() {
 
 audit_cases_rows <- function() {
   list(
-    missing_ids = audit_case(function(d) { d$patient[3] <- NA; d }),
+    missing_ids = audit_case(function(d) {
+      d$patient[3] <- NA
+      d
+    }),
     similar_ids = audit_case(function(d) {
       d$patient <- paste0("p", d$patient)
       d$patient[7:12] <- "P101 "
@@ -52,18 +55,33 @@ audit_cases_rows <- function() {
       d
     }, also = c("few_persons", "little_between", "covariate_changes")),
     duplicate_rows = audit_case(function(d) d[c(1:5, 5:720), ]),
-    text_times = audit_case(function(d) { d$session <- paste("session", d$session); d }),
-    date_times = audit_case(function(d) { d$session <- as.Date("2020-01-01") + 7 * d$session; d }),
+    text_times = audit_case(function(d) {
+      d$session <- paste("session", d$session)
+      d
+    }),
+    date_times = audit_case(function(d) {
+      d$session <- as.Date("2020-01-01") + 7 * d$session
+      d
+    }),
     row_order = audit_case(function(d) d[order(d$patient, -d$session), ]),
-    hand_lag = audit_case(function(d) { d$x_before <- c(NA, d$x[-720]); d })
+    hand_lag = audit_case(function(d) {
+      d$x_before <- c(NA, d$x[-720])
+      d
+    })
   )
 }
 
 audit_cases_missing <- function() {
   inside <- function(d) d$session > 1 & d$session < 12
   list(
-    missing_values = audit_case(function(d) { d$x[sample(720, 72)] <- NA; d }),
-    schedule = audit_case(function(d) { d$x[d$session %in% c(3, 6)] <- NA; d }),
+    missing_values = audit_case(function(d) {
+      d$x[sample(720, 72)] <- NA
+      d
+    }),
+    schedule = audit_case(function(d) {
+      d$x[d$session %in% c(3, 6)] <- NA
+      d
+    }),
     gaps = audit_case(function(d) d[-sample(which(inside(d)), 60), ]),
     gap_related = audit_case(function(d) {
       # sessions are missed after a bad one
@@ -86,53 +104,128 @@ audit_cases_missing <- function() {
 
 audit_cases_levels <- function() {
   list(
-    few_groups = audit_case(function(d) { d$therapist <- paste0("T", (person(d) - 1) %/% 10); d }),
-    singletons = audit_case(function(d) { d$therapist[person(d) == 60] <- "T21"; d }),
-    same_as_person = audit_case(function(d) { d$therapist <- paste0("T", person(d)); d }),
-    moved = audit_case(function(d) { d$therapist[1:6] <- "T2"; d }),
-    placeholder = audit_case(function(d) { d$therapist[d$therapist == "T4"] <- "unknown"; d }),
+    few_groups = audit_case(function(d) {
+      d$therapist <- paste0("T", (person(d) - 1) %/% 10)
+      d
+    }),
+    singletons = audit_case(function(d) {
+      d$therapist[person(d) == 60] <- "T21"
+      d
+    }),
+    same_as_person = audit_case(function(d) {
+      d$therapist <- paste0("T", person(d))
+      d
+    }),
+    moved = audit_case(function(d) {
+      d$therapist[1:6] <- "T2"
+      d
+    }),
+    placeholder = audit_case(function(d) {
+      d$therapist[d$therapist == "T4"] <- "unknown"
+      d
+    }),
     few_persons = audit_case(function(d) d[person(d) <= 24, ], list(level = NULL)),
-    covariate_changes = audit_case(function(d) { d$age[5] <- d$age[5] + 1; d }),
-    small_categories = audit_case(function(d) { d$arm[person(d) %in% 1:3] <- "both"; d })
+    covariate_changes = audit_case(function(d) {
+      d$age[5] <- d$age[5] + 1
+      d
+    }),
+    small_categories = audit_case(function(d) {
+      d$arm[person(d) %in% 1:3] <- "both"
+      d
+    })
   )
 }
 
 audit_cases_values <- function() {
   mean_of <- function(d, x) stats::ave(x, d$patient)
   list(
-    level_collapse = audit_case(function(d) { d$x <- mean_of(d, d$x); d }),
-    little_within = audit_case(function(d) { d$x <- mean_of(d, d$x) + stats::rnorm(720, 0, 0.2); d }),
-    little_between = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x); d }),
-    overlap = audit_case(function(d) { d$z <- d$x + stats::rnorm(720, 0, 0.2); d }, list(x = c("x", "z"))),
+    level_collapse = audit_case(function(d) {
+      d$x <- mean_of(d, d$x)
+      d
+    }),
+    little_within = audit_case(function(d) {
+      d$x <- mean_of(d, d$x) + stats::rnorm(720, 0, 0.2)
+      d
+    }),
+    little_between = audit_case(function(d) {
+      d$x <- d$x - mean_of(d, d$x)
+      d
+    }),
+    overlap = audit_case(function(d) {
+      d$z <- d$x + stats::rnorm(720, 0, 0.2)
+      d
+    }, list(x = c("x", "z"))),
     single_sessions = audit_case(function(d) d[!(person(d) %in% 1:2 & d$session > 1), ]),
     too_few_for_trend = audit_case(function(d) d[!(person(d) %in% 1:2 & d$session > 2), ]),
-    mean_reliability = audit_case(function(d) { d$x <- d$x + stats::rnorm(720, 0, 2.2); d }),
-    infinite = audit_case(function(d) { d$x[5] <- Inf; d }),
-    missing_codes = audit_case(function(d) { d$x[c(5, 300)] <- 999; d }),
+    mean_reliability = audit_case(function(d) {
+      d$x <- d$x + stats::rnorm(720, 0, 2.2)
+      d
+    }),
+    infinite = audit_case(function(d) {
+      d$x[5] <- Inf
+      d
+    }),
+    missing_codes = audit_case(function(d) {
+      d$x[c(5, 300)] <- 999
+      d
+    }),
     out_of_range = audit_case(identity, list(scale = list(x = c(-5, max(audit_clean()$x) - 1e-3)))),
-    floor_ceiling = audit_case(function(d) { d$y <- pmax(d$y, stats::quantile(d$y, 0.25)); d }),
-    discrete_outcome = audit_case(function(d) { d$y <- as.integer(d$y > mean(d$y)); d }),
-    count_outcome = audit_case(function(d) { d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)])); d }),
+    floor_ceiling = audit_case(function(d) {
+      d$y <- pmax(d$y, stats::quantile(d$y, 0.25))
+      d
+    }),
+    discrete_outcome = audit_case(function(d) {
+      d$y <- as.integer(d$y > mean(d$y))
+      d
+    }),
+    count_outcome = audit_case(function(d) {
+      d$y <- stats::rpois(720, exp(stats::rnorm(60, 0.2, 0.7)[person(d)]))
+      d
+    }),
     # skewed between persons, so that nobody is far from their own level
-    skewed = audit_case(function(d) { d$x <- d$x - mean_of(d, d$x) + stats::qlnorm(stats::ppoints(60), 0, 1.1)[person(d)]; d }),
-    outliers = audit_case(function(d) { d$x[100] <- d$x[100] + 9; d })
+    skewed = audit_case(function(d) {
+      d$x <- d$x - mean_of(d, d$x) + stats::qlnorm(stats::ppoints(60), 0, 1.1)[person(d)]
+      d
+    }),
+    outliers = audit_case(function(d) {
+      d$x[100] <- d$x[100] + 9
+      d
+    })
   )
 }
 
 audit_cases_time <- function() {
   list(
     # an average trend that persons share leaves nothing reliable in their own slopes
-    trend_predictor = audit_case(function(d) { d$x <- d$x + 0.15 * d$session; d }, also = "trend_reliability"),
-    trend_reliability = audit_case(function(d) { d$x <- d$x + 0.15 * d$session; d }, also = "trend_predictor"),
-    trend_outcome = audit_case(function(d) { d$y <- d$y - 0.2 * d$session; d }),
-    own_trends = audit_case(function(d) { d$x <- d$x + scale(stats::rnorm(60, 0, 0.3))[person(d)] * 0.3 * (d$session - 6.5); d }),
+    trend_predictor = audit_case(function(d) {
+      d$x <- d$x + 0.15 * d$session
+      d
+    }, also = "trend_reliability"),
+    trend_reliability = audit_case(function(d) {
+      d$x <- d$x + 0.15 * d$session
+      d
+    }, also = "trend_predictor"),
+    trend_outcome = audit_case(function(d) {
+      d$y <- d$y - 0.2 * d$session
+      d
+    }),
+    own_trends = audit_case(function(d) {
+      d$x <- d$x + scale(stats::rnorm(60, 0, 0.3))[person(d)] * 0.3 * (d$session - 6.5)
+      d
+    }),
     common_trend = audit_case(function(d) {
       d$x <- d$x + 0.15 * d$session
       d$y <- d$y - 0.2 * d$session
       d
     }, also = c("trend_predictor", "trend_outcome", "trend_reliability")),
-    unequal_spacing = audit_case(function(d) { d$session <- c(0, 1, 2, 3, 4, 6, 9, 13, 18, 26, 39, 52)[d$session]; d }),
-    time_origin = audit_case(function(d) { d$session <- d$session + 1975; d }),
+    unequal_spacing = audit_case(function(d) {
+      d$session <- c(0, 1, 2, 3, 4, 6, 9, 13, 18, 26, 39, 52)[d$session]
+      d
+    }),
+    time_origin = audit_case(function(d) {
+      d$session <- d$session + 1975
+      d
+    }),
     nickell = audit_case(function(d) {
       noise <- stats::rnorm(720)
       for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.4 * noise[i - 1] + noise[i]
@@ -166,14 +259,20 @@ audit_fit_cases <- function() {
       d$y <- 20 - 0.4 * ifelse(first(d), 4, before(d)) + stats::rnorm(20)[(person(d) - 1) %/% 3 + 1] + stats::rnorm(60)[person(d)] + noise
       d
     }),
-    variance_over_time = fit_case(function(d) { d$y <- d$y + stats::rnorm(720, 0, 0.25 * d$session); d }),
+    variance_over_time = fit_case(function(d) {
+      d$y <- d$y + stats::rnorm(720, 0, 0.25 * d$session)
+      d
+    }),
     random_slope = fit_case(function(d) {
       slope <- rep_len(c(-0.5, 0.5), 60)[person(d)]
       d$y <- d$y + ifelse(first(d), 0, slope * (before(d) - stats::ave(d$x, d$patient)))
       d
     }),
     # levels of the therapists taken away from their patients' outcome
-    singular_level = fit_case(function(d) { d$y <- d$y - stats::ave(d$y, d$therapist) + 18; d }),
+    singular_level = fit_case(function(d) {
+      d$y <- d$y - stats::ave(d$y, d$therapist) + 18
+      d
+    }),
     time_collinear = fit_case(
       function(d) {
         x <- 4 + stats::ave(d$x, d$patient) + 0.4 * d$session + stats::rnorm(720, 0, 0.5)
@@ -184,9 +283,15 @@ audit_fit_cases <- function() {
       }, y ~ session + wb(lagged(x)) + (1 | therapist / patient),
       also = c("trend_predictor", "trend_reliability")
     ),
-    contextual_differs = fit_case(function(d) { d$y <- d$y + 1.2 * stats::ave(d$x, d$patient); d }),
+    contextual_differs = fit_case(function(d) {
+      d$y <- d$y + 1.2 * stats::ave(d$x, d$patient)
+      d
+    }),
     concurrent = fit_case(formula = y ~ wb(x) + (1 | therapist / patient)),
-    fit_problems = fit_case(function(d) { d$y <- d$y + stats::rnorm(720, 0, ifelse(person(d) %% 10 == 0, 4, 0)); d }, also = "outliers"),
+    fit_problems = fit_case(function(d) {
+      d$y <- d$y + stats::rnorm(720, 0, ifelse(person(d) %% 10 == 0, 4, 0))
+      d
+    }, also = "outliers"),
     nickell = fit_case(formula = y ~ within(lagged(y)) + wb(lagged(x)) + (1 | therapist / patient))
   )
 }

@@ -26,8 +26,8 @@ test_that("every check has its own id, words and needs, and a case that triggers
   expect_length(setdiff(ids[about_fit], names(audit_fit_cases())), 0L)
   # what the issue names
   named <- c(
-    "gaps", "dropout", "single_sessions", "too_few_for_trend", "mean_reliability", "trend_reliability", "trend_predictor", "little_within", "floor_ceiling", "level_collapse",
-    "singletons", "singular_level", "nickell", "unequal_spacing", "reused_ids"
+    "gaps", "dropout", "single_sessions", "too_few_for_trend", "mean_reliability", "trend_reliability", "trend_predictor", "little_within",
+    "floor_ceiling", "level_collapse", "singletons", "singular_level", "nickell", "unequal_spacing", "reused_ids"
   )
   expect_length(setdiff(named, ids), 0L)
 })
@@ -84,7 +84,8 @@ test_that("a check that could not be made is not counted as passed, and says wha
   expect_identical(odd$skipped$reason[odd$skipped$id == "nickell"], "no common spacing of the sessions")
   # check_fit() and the autocorrelation of independent residuals do not apply to a model with a residual structure
   ar1 <- audit_fit_of(fit_case(residual = "ar1(session)"))
-  expect_setequal(ar1$skipped$id[ar1$skipped$reason == "the model has a residual structure of its own"], c("residual_autocorrelation", "variance_over_time", "fit_problems"))
+  structured <- ar1$skipped$reason == "the model has a residual structure of its own"
+  expect_setequal(ar1$skipped$id[structured], c("residual_autocorrelation", "variance_over_time", "fit_problems"))
   expect_length(ar1$findings, 0L)
 })
 
