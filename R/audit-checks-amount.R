@@ -5,7 +5,7 @@ audit_checks_amount <- function() {
     audit_check("single_sessions", "every person has several sessions", character(), check_single_sessions),
     audit_check("too_few_for_trend", "enough sessions for each person's trend", "time", check_too_few_for_trend),
     audit_check("mean_reliability", "persons' means are reliable", character(), check_mean_reliability),
-    audit_check("trend_reliability", "persons' trends are reliable", "time", check_trend_reliability)
+    audit_check("trend_reliability", "no trends to take out that are unreliable", "time", check_trend_reliability)
   )
 }
 

@@ -18,7 +18,8 @@ check_unequal_spacing <- function(a) {
     words <- paste0("No one was measured at ", a$names$time, " ", show_some(missing_times(used, grid$step), 4L), ".")
   } else {
     spread <- stats::quantile(grid$steps, c(0, 0.1, 0.5, 0.9, 1), names = FALSE)
-    words <- paste0("The interval from one session of a person to the next is ", audit_value(spread[[3L]]), " in the middle, ", audit_value(spread[[2L]]), " to ",
+    words <- paste0("The interval from one session of a person to the next is ", audit_value(spread[[3L]]), " in the middle, ",
+                    audit_value(spread[[2L]]), " to ",
                     audit_value(spread[[4L]]), " for four in five, at most ", audit_value(spread[[5L]]), ".")
   }
   audit_finding(
@@ -43,8 +44,8 @@ check_time_origin <- function(a) {
   if (diff(span) == 0 || span[[1L]] - reach <= 0 && span[[2L]] + reach >= 0) return(NULL)
   audit_finding(
     "low", "Time does not start near zero",
-    paste0(a$names$time, " goes from ", audit_value(span[[1L]]), " to ", audit_value(span[[2L]]), ". Intercepts, their variance and levels of trends refer to time 0, ",
-           "which nobody was measured at."),
+    paste0(a$names$time, " goes from ", audit_value(span[[1L]]), " to ", audit_value(span[[2L]]), ". Intercepts, their variance and levels of trends ",
+           "refer to time 0, which nobody was measured at."),
     paste0("Count from a point that means something: ", a$names$time, " - ", audit_value(span[[1L]]), ", or centred at the middle."),
     "Singer & Willett 2003, ch. 5"
   )
@@ -68,7 +69,7 @@ check_nickell_data <- function(a) {
              if (known) paste0("which is what a true ", audit_number(ar$rho), " is expected to give") else "more than any stable course is expected to give",
              " with ", audit_number(ar$pairs, 1L), " pairs of sessions per person."),
       if (known) paste0("In a model with the earlier value its effect would come out about ", audit_number(abs(ar$bias)), " too small."),
-      "Effects of predictors that go with earlier values of the outcome would be off, too. Persons' own trends have the same look."
+      "Effects of predictors that go with earlier values of the outcome would be off, too. Persons with trends of their own give the same picture."
     ),
     paste("If the earlier value of the outcome enters the model, report the expected bias, nickell_bias(fit), and check the result with a dynamic panel model",
           "(maximum likelihood in lavaan, RI-CLPM, DSEM); or leave it out and give the residuals an AR(1) structure."),
@@ -93,8 +94,10 @@ check_nickell_fit <- function(a) {
         paste0("Its estimate ", audit_number(row$estimate), " is about ", audit_number(size), " too ", if (row$bias < 0) "small" else "large",
                " with ", audit_number(row$sessions, 1L), " analysed sessions per person.")
       },
-      if (nrow(passed)) paste0("Passed on to the effect of ", audit_list(paste0(passed$term, " (bias ", audit_number(passed$bias), ", ", audit_number(abs(passed$ratio), 1L),
-                                                                  " standard errors)")), ".")
+      if (nrow(passed)) {
+        sizes <- paste0(" (bias ", audit_number(passed$bias), ", ", audit_number(abs(passed$ratio), 1L), " standard errors)")
+        paste0("Passed on to the effect of ", audit_list(paste0(passed$term, sizes)), ".")
+      }
     ),
     paste("Report nickell_bias(fit), and check the result with a dynamic panel model (maximum likelihood in lavaan, RI-CLPM, DSEM), or leave the earlier value",
           "out and give the residuals an AR(1) structure."),

@@ -3,7 +3,9 @@
 
 audit_checks_fit <- function() {
   list(
-    audit_check("residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "independent"), check_residual_autocorrelation),
+    audit_check(
+      "residual_autocorrelation", "residuals of neighbouring sessions are unrelated", c("fit", "regular", "independent"), check_residual_autocorrelation
+    ),
     audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time", "independent"), check_variance_over_time),
     audit_check("random_slope", "persons share the within effect, or it may differ", "fit", check_random_slope),
     audit_check("singular_level", "no variance is estimated as zero", "fit", check_singular_level),
@@ -183,8 +185,8 @@ check_contextual_differs <- function(a) {
   audit_finding(
     "low", "Within and between effects differ",
     paste0(paste0(who$variable, ": ", who$contrast, " = ", audit_number(who$difference), " (", audit_p(who$p), ")", collapse = "; "), "."),
-    paste("Name the level in every sentence: what goes with a person's better session is not what goes with being a person who is better on average. The between",
-          "effect may be due to anything in which persons differ."),
+    paste("Name the level in every sentence: what goes with a person's better session is not what goes with being a person who is better on average.",
+          "The between effect may be due to anything in which persons differ."),
     "Curran & Bauer 2011; Hamaker & Muth\u00e9n 2020", who
   )
 }

@@ -4,9 +4,9 @@ audit_checks_missing <- function() {
   list(
     audit_check("missing_values", "hardly any missing values in sessions that took place", character(), check_missing_values),
     audit_check("schedule", "every variable is measured in every session", "time", check_schedule),
-    audit_check("gaps", "no missed sessions in between", "regular", check_gaps),
+    audit_check("gaps", "hardly any missed sessions in between", "regular", check_gaps),
     audit_check("gap_related", "missed sessions do not follow high or low values", "regular", check_gap_related),
-    audit_check("dropout", "persons stay to the end", "time", check_dropout),
+    audit_check("dropout", "nearly all stay to the end", "time", check_dropout),
     audit_check("dropout_related", "dropout does not follow high or low values", "time", check_dropout_related)
   )
 }
@@ -138,7 +138,7 @@ check_dropout <- function(a) {
              audit_percent(lost), " is missing because of it."),
       if (open) "So many ends suggest that treatment had no fixed length; a short treatment and dropout look the same here."
     ),
-    paste("Separate planned endings from dropout, show the curve (plot(audit, \"dropout\")), and put variables that predict leaving into the model.",
+    paste("Separate planned endings from dropout, show the curve (plot(x, \"dropout\")), and put variables that predict leaving into the model.",
           "Estimates assume that dropout depends only on what the model contains; check with a pattern-mixture model",
           "(dropout or its session as a moderator of the effect)."),
     "Hedeker & Gibbons 1997; Enders 2011",

@@ -123,6 +123,8 @@ audit_autoregression <- function(a, name) {
     rho <- sum(z * y) / sum(z^2)
     panel <- panel_moments(a$person[pair], a$time[pair] / a$grid$step)
     solved <- solve_rho(function(value) value + panel_bias(panel, value) - rho)
-    list(estimate = rho, rho = solved$rho, bias = rho - solved$rho, note = solved$note, pairs = mean(n[n > 1L]), z = (rho - panel_bias(panel, 0)) * sqrt(length(y)))
+    list(
+      estimate = rho, rho = solved$rho, bias = rho - solved$rho, pairs = mean(n[n > 1L]), z = (rho - panel_bias(panel, 0)) * sqrt(length(y))
+    )
   })
 }

@@ -147,7 +147,9 @@ print.hlm_audit <- function(x, ...) {
     by <- split(x$skipped$label, factor(x$skipped$reason, unique(x$skipped$reason)))
     for (reason in names(by)) say(paste0("Not checked (", reason, "): ", paste(by[[reason]], collapse = "; "), "."), "")
   }
-  if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")
+  if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) {
+    say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")
+  }
   invisible(x)
 }
 
