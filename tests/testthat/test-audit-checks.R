@@ -175,3 +175,12 @@ test_that("fits: problems of check_fit() that the audit raises itself are not ra
   expect_true("few_persons" %in% names(found))
   expect_false("Number of groups" %in% found$fit_problems$who$check)
 })
+
+test_that("fits with a residual structure: what applies to them is found all the same", {
+  cases <- audit_fit_cases()
+  for (id in c("random_slope", "contextual_differs", "concurrent", "nickell")) {
+    case <- cases[[id]]
+    case$residual <- "ar1(session)"
+    expect_identical(names(audit_fit_of(case)$findings), id)
+  }
+})
