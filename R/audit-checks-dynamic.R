@@ -79,7 +79,7 @@ check_nickell_data <- function(a) {
 
 check_nickell_fit <- function(a) {
   found <- nickell_of(a$fit)
-  if (is.null(found)) return(NULL)
+  if (is.null(found)) return(nickell_unsized(lagged_outcome(a$fit)))
   row <- found$table[which.max(abs(found$table$bias) %|nas|% 0), ]
   passed <- found$effects[found$effects$source == row$term & abs(found$effects$ratio) > 0.5 & !is.na(found$effects$ratio), , drop = FALSE]
   passed <- passed[order(-abs(passed$ratio)), , drop = FALSE]
@@ -102,6 +102,22 @@ check_nickell_fit <- function(a) {
     paste("Report nickell_bias(fit), and check the result with a dynamic panel model (maximum likelihood in lavaan, RI-CLPM, DSEM), or leave the earlier value",
           "out and give the residuals an AR(1) structure."),
     nickell_reference, found$table
+  )
+}
+
+# The problem is there with correlated residuals, too; how large it is then, the formulas do not say.
+nickell_unsized <- function(lagged) {
+  if (is.null(lagged)) return(NULL)
+  audit_finding(
+    "medium", "The outcome's earlier value is among the predictors (Nickell bias)",
+    c(
+      paste0("Beside a random intercept ", audit_list(lagged$term), " is related to the error, however many persons there are."),
+      "With a residual structure the size of the bias is not known; autocorrelated residuals add to it,",
+      "because the earlier value contains the earlier residual."
+    ),
+    paste("Have one of the two, the earlier value or autocorrelated residuals, and check the result with a dynamic panel model (maximum likelihood in lavaan,",
+          "RI-CLPM, DSEM)."),
+    nickell_reference, lagged
   )
 }
 

@@ -183,4 +183,6 @@ test_that("fits with a residual structure: what applies to them is found all the
     case$residual <- "ar1(session)"
     expect_identical(names(audit_fit_of(case)$findings), id)
   }
+  # the last one's bias has no formula there
+  expect_match(audit_fit_of(case)$findings$nickell$evidence, "size of the bias is not known", fixed = TRUE)
 })

@@ -62,3 +62,9 @@ test_that("a subset is named: its rows are not in the fit", {
   fit <- hlm(y ~ wb(lagged(x)) + (1 | patient), audit_clean(), time = session, subset = session < 10)
   expect_output(print(audit(fit)), "Rows that subset removed")
 })
+
+test_that("a fit that was saved and read again is audited alike", {
+  fit <- hlm(bai ~ session + wb(lagged(wai)) + (1 + session | id), implement, time = session)
+  saved <- unserialize(serialize(fit, NULL))
+  expect_identical(as.data.frame(audit(saved)), as.data.frame(audit(fit)))
+})
