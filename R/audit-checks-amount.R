@@ -5,7 +5,7 @@ audit_checks_amount <- function() {
     audit_check("single_sessions", "every person has several sessions", character(), check_single_sessions),
     audit_check("too_few_for_trend", "enough sessions for each person's trend", "time", check_too_few_for_trend),
     audit_check("mean_reliability", "persons' means are reliable", character(), check_mean_reliability),
-    audit_check("trend_reliability", "persons' trends are reliable", "time", check_trend_reliability)
+    audit_check("trend_reliability", "no trends to take out that are unreliable", "time", check_trend_reliability)
   )
 }
 
@@ -42,7 +42,9 @@ check_too_few_for_trend <- function(a) {
 }
 
 check_mean_reliability <- function(a) {
-  who <- do.call(rbind, lapply(names(a$columns)[a$role == "predictor"], function(name) {
+  # in a model only what is split has a between effect
+  names <- if (is.null(a$fit)) predictors_of(a) else intersect(predictors_of(a), a$names$split)
+  who <- do.call(rbind, lapply(names, function(name) {
     icc <- audit_icc(a, name)
     # hardly any variance between persons is a finding of its own
     if (is.null(icc) || icc$icc < 0.05 || icc$reliability >= 0.7) return(NULL)
@@ -73,9 +75,7 @@ check_trend_reliability <- function(a) {
     if (detrends) "medium" else "low", "Persons' own trends are unreliable",
     paste0(paste0("The slope of ", who$variable, " over time has a reliability of ", audit_number(who$reliability), collapse = "; "),
            ": most of the difference between persons' slopes is noise, and taking out each person's line takes out true deviations with it."),
-    paste0(
-      "Prefer time as a covariate to detrending person by person, and show the result with and without", if (detrends) " (the model detrends)", "."
-    ),
+    paste0("Prefer time as a covariate to detrending person by person, and show the result with and without", if (detrends) " (the model detrends)", "."),
     "Falkenstr\u00f6m et al. 2017; Wang & Maxwell 2015", who
   )
 }

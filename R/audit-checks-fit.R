@@ -8,7 +8,7 @@ audit_checks_fit <- function() {
     ),
     audit_check("variance_over_time", "the residual variance stays the same over time", c("fit", "time"), check_variance_over_time),
     audit_check("random_slope", "persons share the within effect, or it may differ", "fit", check_random_slope),
-    audit_check("singular_level", "variances of therapists are not at zero", c("fit", "level"), check_singular_level),
+    audit_check("singular_level", "no variance is estimated as zero", "fit", check_singular_level),
     audit_check("time_collinear", "the within effect can be told from time", c("fit", "time"), check_time_collinear),
     audit_check("contextual_differs", "within and between effects agree", "fit", check_contextual_differs),
     audit_check("concurrent", "predictors precede the outcome", "fit", check_concurrent),
@@ -42,8 +42,11 @@ residual_autocorrelation <- function(a) {
   expected <- numeric(length(pair))
   codes <- block$codes[now]
   for (j in seq_len(ncol(block$z))) for (k in seq_len(ncol(block$z))) expected <- expected - block$z[now, j] * block$m[j, k, codes] * block$z[then, k]
-  r <- mean(block$residual[now] * block$residual[then] - expected)
-  list(r = r, z = r * sqrt(length(pair)), pairs = length(pair))
+  excess <- block$residual[now] * block$residual[then] - expected
+  # persons as independent units: residuals need not be equally spread
+  by_person <- rowsum(excess, codes)
+  t <- sum(by_person) / sqrt(sum(by_person^2))
+  list(r = mean(excess), p = 2 * stats::pt(-abs(t), nrow(by_person) - 1L), pairs = length(pair))
 }
 
 # Residuals of every person's own block, and the matrices M; effects of factors crossed with the person are subtracted as estimated.
@@ -72,11 +75,11 @@ person_block <- function(fit) {
 
 check_residual_autocorrelation <- function(a) {
   found <- residual_autocorrelation(a)
-  if (is.null(found) || abs(found$r) < 0.1 || abs(found$z) < stats::qnorm(0.995)) return(NULL)
+  if (is.null(found) || abs(found$r) < 0.1 || !isTRUE(found$p < 0.01)) return(NULL)
   audit_finding(
     if (abs(found$r) > 0.3) "high" else "medium", "Residuals of neighbouring sessions are correlated",
     c(paste0("The residuals of a session and of the one before correlate ", audit_number(found$r), " (", format(found$pairs, big.mark = ","), " pairs, ",
-             audit_p(2 * stats::pnorm(-abs(found$z))), "; corrected for the persons' estimated effects)."),
+             audit_p(found$p), "; corrected for the persons' estimated effects)."),
       "The model takes sessions as independent given the person: standard errors of within effects are off."),
     "Fit the model with AR(1) residuals, hlm(..., residual = \"ar1\"), and compare, or use robust standard errors (vcov = \"CR2\").",
     "Goldstein et al. 1994; Bolger & Laurenceau 2013"
@@ -141,11 +144,11 @@ random_slope_test <- function(fit, g, own, k) {
 }
 
 check_singular_level <- function(a) {
-  at <- Filter(function(boundary) boundary$group %in% names(a$levels), a$fit$core$boundary)
+  at <- a$fit$core$boundary
   if (!length(at)) return(NULL)
   groups <- unique(vapply(at, `[[`, "", "group"))
   audit_finding(
-    "medium", paste("No variance left for", audit_list(plain_level(groups))),
+    "medium", paste("Random effects at the limit:", audit_list(vapply(groups, plain_level, ""))),
     paste(vapply(at, boundary_words, "", fit = a$fit), collapse = " "),
     paste("Zero is an estimate, not a proof: give the upper limit of the variance (confint(fit, method = \"profile\")). Keep the level if it belongs to the",
           "design, drop its random slopes first, and report both."),
@@ -187,8 +190,7 @@ check_contextual_differs <- function(a) {
     "low", "Within and between effects differ",
     paste0(paste0(who$variable, ": ", who$contrast, " = ", audit_number(who$difference), " (", audit_p(who$p), ")", collapse = "; "), "."),
     paste("Name the level in every sentence: what goes with a person's better session is not what goes with being a person who is better on average.",
-          "The between",
-          "effect may be due to anything in which persons differ."),
+          "The between effect may be due to anything in which persons differ."),
     "Curran & Bauer 2011; Hamaker & Muth\u00e9n 2020", who
   )
 }

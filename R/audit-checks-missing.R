@@ -4,9 +4,9 @@ audit_checks_missing <- function() {
   list(
     audit_check("missing_values", "hardly any missing values in sessions that took place", character(), check_missing_values),
     audit_check("schedule", "every variable is measured in every session", "time", check_schedule),
-    audit_check("gaps", "no missed sessions in between", "regular", check_gaps),
+    audit_check("gaps", "hardly any missed sessions in between", "regular", check_gaps),
     audit_check("gap_related", "missed sessions do not follow high or low values", "regular", check_gap_related),
-    audit_check("dropout", "persons stay to the end", "time", check_dropout),
+    audit_check("dropout", "nearly all stay to the end", "time", check_dropout),
     audit_check("dropout_related", "dropout does not follow high or low values", "time", check_dropout_related)
   )
 }
@@ -127,15 +127,18 @@ check_dropout <- function(a) {
   soon <- mean(d$ends[d$early] <= thirds[[1L]])
   span <- max(d$end - min(a$grid$times), 1e-8)
   lost <- mean(pmax(d$end - d$ends, 0)) / span
+  # nearly everybody ends before: no common end that they could have missed
+  open <- share > 0.8
   audit_finding(
-    if (lost > 0.2) "high" else if (lost > 0.07) "medium" else "low", "Persons who stop before the end",
+    if (lost > 0.2 && !open) "high" else if (lost > 0.07) "medium" else "low", "Persons who stop before the end",
     c(
       paste0("For ", sum(d$early), " of ", count_persons(length(d$early)), " (", audit_percent(share), ") the last value comes before ", a$names$time, " ",
-             audit_value(d$end), ", where the others end."),
-      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " in the first third. ",
-        audit_percent(lost), " of the time is lost by it.")
+             audit_value(d$end), if (open) ", the longest course." else ", where the others end."),
+      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " of them in the first third. Of all persons' time ",
+             audit_percent(lost), " is missing because of it."),
+      if (open) "So many ends suggest that treatment had no fixed length; a short treatment and dropout look the same here."
     ),
-    paste("Separate planned endings from dropout, show the curve (plot(audit, \"dropout\")), and put variables that predict leaving into the model.",
+    paste("Separate planned endings from dropout, show the curve (plot(x, \"dropout\")), and put variables that predict leaving into the model.",
           "Estimates assume that dropout depends only on what the model contains; check with a pattern-mixture model",
           "(dropout or its session as a moderator of the effect)."),
     "Hedeker & Gibbons 1997; Enders 2011",
@@ -176,7 +179,7 @@ check_gap_related <- function(a) {
   )
 }
 
-# Discrete-time logistic models of the event after a session, on time and one feature of the course so far each; features whose test
+# Discrete-time logistic models of the event after a session, on time (a parabola) and one feature of the course so far each; features whose test
 # survives Holm's correction at .01. (Singer & Willett 2003, ch. 11.)
 hazard_tests <- function(a, event, risk) {
   rows <- a$sessions$rows
@@ -199,18 +202,34 @@ hazard_tests <- function(a, event, risk) {
   if (nrow(found)) found
 }
 
+# Rao's score test, from the model without the feature; it holds up where a feature separates the two perfectly. The model with it is
+# fitted only for what the test finds, for the odds ratio.
 hazard_test <- function(event, time, x, risk, name) {
   use <- risk & !is.na(x)
   if (sum(event[use]) < 10L || sum(!event[use]) < 10L || stats::sd(x[use]) < 1e-8) return(NULL)
+  y <- as.double(event[use])
   z <- (x[use] - mean(x[use])) / stats::sd(x[use])
   t <- time[use] - mean(time[use])
   t <- t / max(abs(t), 1e-8)
-  fit <- suppressWarnings(stats::glm.fit(cbind(1, t, t^2, z), as.double(event[use]), family = stats::binomial()))
-  if (!fit$converged) return(NULL)
-  class(fit) <- "glm"
-  table <- stats::summary.glm(fit)$coefficients
-  if (!"z" %in% rownames(table)) return(NULL)
-  data.frame(feature = name, odds_ratio = exp(table["z", 1L]), p = table["z", 4L])
+  base <- cbind(1, t, t^2)
+  # rows of the same time are one binomial observation
+  cells <- sort(unique(t))
+  cell <- match(t, cells)
+  size <- tabulate(cell, length(cells))
+  share <- tabulate(cell[y == 1], length(cells)) / size
+  without <- suppressWarnings(stats::glm.fit(cbind(1, cells, cells^2), share, size, family = stats::binomial(), control = list(epsilon = 1e-12)))
+  mu <- without$fitted.values[cell]
+  w <- mu * (1 - mu)
+  kept <- which(!is.na(without$coefficients))
+  base <- base[, kept, drop = FALSE]
+  score <- sum(z * (y - mu))
+  cross <- crossprod(base, w * z)
+  information <- sum(w * z^2) - sum(cross * solve(crossprod(base, w * base), cross))
+  if (!isTRUE(information > 1e-8 * sum(w * z^2))) return(NULL)
+  p <- stats::pchisq(score^2 / information, 1, lower.tail = FALSE)
+  slope <- 0
+  if (p < 0.01) slope <- suppressWarnings(stats::glm.fit(cbind(base, z), y, family = stats::binomial()))$coefficients[[length(kept) + 1L]]
+  data.frame(feature = name, odds_ratio = exp(slope %|na|% 0), p = p)
 }
 
 # Mean of the person's values up to each row; missing where there is none yet.
@@ -226,8 +245,9 @@ running_mean <- function(x, person) {
 hazard_words <- function(tests, what) {
   one <- utils::head(tests, 2L)
   change <- ifelse(one$odds_ratio > 1, "raises", "lowers")
+  factor <- ifelse(one$odds_ratio > 100, "more than 100", ifelse(one$odds_ratio < 0.01, "less than 0.01", audit_number(one$odds_ratio)))
   c(
-    paste0("One SD more of ", one$feature, " ", change, " the odds ", what, " by a factor of ", audit_number(one$odds_ratio), " (",
+    paste0("One SD more of ", one$feature, " ", change, " the odds ", what, " by a factor of ", factor, " (",
            audit_p(one$p), ").", collapse = " "),
     if (nrow(tests) > 2L) paste0("Likewise: ", paste(tests$variable[-(1:2)], collapse = ", "), ".")
   )

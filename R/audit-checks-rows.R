@@ -112,7 +112,8 @@ check_duplicate_rows <- function(a) {
     "high", "Several rows for the same person and session",
     c(
       paste0(count(length(a$twice), "row"), " too many (", count_persons(length(persons)), ": ", audit_persons(a, persons), "); ",
-             if (copies == length(same)) "all" else copies, " of them ", if (copies == 1L) "repeats" else "repeat", " the row before."),
+             if (length(same) == 1L) "it" else paste(if (copies == length(same)) "all" else copies, "of them"),
+             if (copies == 0L && length(same) == 1L) " has other values than" else if (copies == 1L) " repeats" else " repeat", " the row before."),
       if (!a$time_usable) "Checks that need the order of sessions are left out until this is settled."
     ),
     if (is.null(helper)) {
@@ -172,7 +173,8 @@ check_date_times <- function(a) {
 
 # Rows of a person that stand together in the file but run backwards: whoever lags by row takes the future for the past.
 check_row_order <- function(a) {
-  if (is.null(a$time)) return(NULL)
+  # ids used again mix the courses of several persons
+  if (is.null(a$time) || !is.null(check_reused_ids(a))) return(NULL)
   n <- length(a$row)
   back <- c(FALSE, diff(a$row) < 0 & a$person[-1L] == a$person[-n])
   if (!any(back)) return(NULL)

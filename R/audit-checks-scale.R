@@ -80,7 +80,7 @@ check_floor_ceiling <- function(a) {
     if (max(who$share) > 0.4) "high" else "medium",
     if (all(who$end == "floor")) "Floor effect" else if (all(who$end == "ceiling")) "Ceiling effect" else "Floor and ceiling effects",
     c(
-      paste0(paste0(audit_percent(who$share), " of ", who$variable, " are at the ", ifelse(who$end == "floor", "lowest", "highest"), " value ",
+      paste0(paste0(audit_percent(who$share), " of the values of ", who$variable, " are at the ", ifelse(who$end == "floor", "lowest", "highest"), " value ",
                     ifelse(who$given, "of the scale", "observed"), " (", audit_value(who$value), ")", collapse = "; "), "."),
       "Who is at the end cannot change further in that direction: effects shrink, and the spread is smaller there."
     ),
@@ -127,10 +127,8 @@ check_count_outcome <- function(a) {
       "medium", "The outcome looks like a count",
       paste0(name, " has whole numbers from 0 to ", audit_value(max(x)), ", ", audit_percent(zero), " of them 0, and a long tail (mean ",
              audit_number(mean(x)), ", variance ", audit_number(stats::var(x)), ")."),
-      paste(
-        "If it counts events, use a Poisson or negative binomial mixed model (glmmTMB), with zero inflation if needed.",
-        "If it is a scale, give scale = c(min, max)."
-      ),
+      paste("If it counts events, use a Poisson or negative binomial mixed model (glmmTMB), with zero inflation if needed.",
+            "If it is a scale, give scale = c(min, max)."),
       "Hox et al. 2018, ch. 7"
     ))
   }
@@ -150,7 +148,7 @@ check_skewed <- function(a) {
   audit_finding(
     "medium", "Very skewed values",
     paste0(who$variable, ": skewness ", audit_number(who$skewness), ", excess kurtosis ", audit_number(who$kurtosis), ".", collapse = " "),
-    paste("A few high values carry the means and the slopes. Look at the distribution (plot(audit, \"bounds\")), consider a transformation such as the",
+    paste("A few high values carry the means and the slopes. Look at the distribution (plot(x, \"bounds\")), consider a transformation such as the",
           "logarithm, and compare the results; robust standard errors (vcov = \"CR2\") help against unequal spread only."),
     "West et al. 1995; Schielzeth et al. 2020", who
   )

@@ -2,8 +2,8 @@
 
 audit_checks_trend <- function() {
   list(
-    audit_check("trend_predictor", "predictors have no trend", c("predictor", "time"), check_trend_predictor),
-    audit_check("trend_outcome", "the outcome has no trend", c("outcome", "time"), check_trend_outcome),
+    audit_check("trend_predictor", "predictors have no marked trend", c("predictor", "time"), check_trend_predictor),
+    audit_check("trend_outcome", "the outcome has no marked trend", c("outcome", "time"), check_trend_outcome),
     audit_check("own_trends", "persons share one trend", "time", check_own_trends),
     audit_check("common_trend", "a common trend does not carry the association", c("predictor", "outcome", "time"), check_common_trend)
   )
@@ -43,8 +43,8 @@ check_trend_predictor <- function(a) {
   handled <- isTRUE(a$names$time_in_model)
   audit_finding(
     if (handled) "low" else "medium", "The predictor has a trend",
-    c(trend_words(a, who),
-      "A deviation from the person's mean is then partly early against late, and the person's mean depends on which sessions were attended."),
+    c(trend_words(a, who), "A deviation from the person's mean is then partly early against late,",
+      "and the person's mean depends on which sessions were attended."),
     paste(
       if (handled) "Time is in the model, which takes out the average trend." else "Decide by theory what the trend is.",
       "If change over time is part of the process, keep it (person means); if it is a nuisance, put time into the model or detrend",
@@ -80,11 +80,18 @@ check_own_trends <- function(a) {
   who <- who[order(-who$in_sd), , drop = FALSE]
   audit_finding(
     "medium", "Persons have trends of their own",
-    with_few(who, function(who) paste0(who$variable, ": persons' changes over the whole time vary with SD ", audit_number(who$sd_change), " around ",
-                                          audit_number(who$average),
-           " (", audit_number(who$in_sd, 1L), " within-person SDs, ", audit_p(who$p), ").", collapse = " ")),
-    paste("For the outcome add a random slope of time, (time | person); otherwise standard errors are too small. For the predictor decide whether the",
-          "person's own trend is part of the within effect; compare with detrending."),
+    with_few(who, function(who) {
+      paste0(
+        who$variable, ": persons' changes over the whole time vary with SD ", audit_number(who$sd_change), " around ", audit_number(who$average),
+        " (", audit_number(who$in_sd, 1L), " within-person SDs, ", audit_p(who$p), ").", collapse = " "
+      )
+    }),
+    paste(c(
+      if (any(a$role[who$variable] == "outcome")) "For the outcome add a random slope of time, (time | person); otherwise standard errors are too small.",
+      if (any(a$role[who$variable] == "predictor")) {
+        "For the predictor decide whether the person's own trend is part of the within effect; compare with detrending (within(x, detrend = TRUE))."
+      }
+    ), collapse = " "),
     "Curran & Bauer 2011; Falkenstr\u00f6m et al. 2017", who
   )
 }
@@ -110,12 +117,13 @@ check_common_trend <- function(a) {
     y[!both] <- NA
     plain <- audit_cor(audit_centred(a, x), audit_centred(a, y))
     detrended <- audit_cor(audit_detrended(a, x), audit_detrended(a, y))
-    if (is.na(plain) || is.na(detrended) || abs(plain) - abs(detrended) < 0.1) return(NULL)
+    if (is.na(plain) || is.na(detrended) || abs(plain) < 0.1 || (plain - detrended) * sign(plain) < 0.1) return(NULL)
     data.frame(pairs[k, ], within = plain, detrended = detrended)
   }))
   if (is.null(who)) return(NULL)
   audit_finding(
-    if (any(abs(who$detrended) < 0.5 * abs(who$within))) "high" else "medium", "Part of the association is a common trend",
+    if (any(abs(who$within) >= 0.2 & who$detrended * sign(who$within) < 0.5 * abs(who$within))) "high" else "medium",
+    "Part of the association is a common trend",
     paste0(who$predictor, " and ", who$outcome, " correlate ", audit_number(who$within), " within persons, ", audit_number(who$detrended),
            " once each person's trend is taken out of both.", collapse = " "),
     paste("Two things that change over the course of therapy correlate whether or not one acts on the other. Put time into the model, and report the effect",

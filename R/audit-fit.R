@@ -67,19 +67,16 @@ fit_covariates <- function(fit, others) {
 
 # What the formula does with time, lags and trends.
 fit_facts <- function(fit, time) {
-  coefs <- fit$spec$coefs
-  response <- fit$spec$terms$variables[[fit$spec$terms$response]]
   values <- fit$spec$values
   lagged <- vapply(values, function(value) value$lag != 0L, NA)
-  own <- vapply(values, function(value) value$lag > 0L && identical(value$expr, response), NA)
   detrended <- vapply(Filter(function(source) source$degree > 0L, fit$spec$sources), function(source) expr_label(values[[source$value]]$expr), "")
+  split <- names(values) %in% vapply(fit$spec$sources, `[[`, "", "value")
   mentions_time <- vapply(fit$spec$terms$variables, function(expr) any(time %in% expr_vars(expr)), NA)
   slopes <- unlist(lapply(fit$design$terms[term_group(fit) == person_group(fit)], `[[`, "names"))
   list(
-    lagged = any(lagged), outcome_lagged = any(own),
-    outcome_split = any(names(values)[own] %in% vapply(fit$spec$sources, `[[`, "", "value")),
-    detrended = unname(detrended), time_in_model = any(mentions_time),
-    time_slope = !is.null(time) && any(grepl(time, slopes, fixed = TRUE)), coefficients = coefs$name,
+    lagged = any(lagged), detrended = unname(detrended), time_in_model = any(mentions_time),
+    split = unique(vapply(values[split], function(value) expr_label(value$expr), "")),
+    time_slope = !is.null(time) && any(grepl(paste0("(?<![\\w.])\\Q", time, "\\E(?![\\w.])"), slopes, perl = TRUE)),
     concurrent = unique(vapply(Filter(function(value) value$lag == 0L, values), function(value) expr_label(value$expr), "")),
     lagged_names = unique(vapply(Filter(function(value) value$lag != 0L, values), function(value) expr_label(value$expr), ""))
   )

@@ -6,9 +6,9 @@ audit_cached <- function(a, key, make) {
 }
 
 # hlm() on one variable, or NULL where the data do not give the model.
-audit_fit <- function(formula, data) {
+audit_fit <- function(formula, data, residual = NULL) {
   tryCatch(
-    suppressMessages(suppressWarnings(hlm(formula, data, control = hlm_control()))), hlm_error = function(e) NULL
+    suppressMessages(suppressWarnings(hlm(formula, data, residual = residual))), hlm_error = function(e) NULL
   )
 }
 
@@ -56,11 +56,27 @@ audit_trend <- function(a, name) {
       out$sd_change <- sqrt(effect_variances(fit, 1L)[["time"]])
       lrt <- max(0, flat$core$criterion - fit$core$criterion)
       out$p_slopes <- mean(stats::pchisq(lrt, 1:2, lower.tail = FALSE))
+      if (out$p_slopes < 0.01 && isTRUE(a$grid$regular)) out <- trend_beside_autocorrelation(a, data, x, out)
       rel <- reliability.hlm(fit)
       out$reliability <- rel$reliability[rel$term == "time"]
     }
     out
   })
+}
+
+# Neighbouring sessions that resemble each other look like trends of one's own (and make an average trend look more certain than it is): the same
+# two models with AR(1) residuals.
+trend_beside_autocorrelation <- function(a, data, x, out) {
+  data$session <- a$time[!is.na(x)] / a$grid$step
+  flat <- audit_fit(value ~ time + (1 | person), data, "ar1(session)")
+  fit <- audit_fit(value ~ time + (time | person), data, "ar1(session)")
+  if (is.null(fit) || is.null(flat)) return(out)
+  lrt <- max(0, flat$core$criterion - fit$core$criterion)
+  out$p_slopes <- mean(stats::pchisq(lrt, 1:2, lower.tail = FALSE))
+  out$sd_change <- sqrt(effect_variances(fit, 1L)[["time"]])
+  out$change <- fixef.hlm(fit)[["time"]]
+  out$p <- 2 * stats::pt(-abs(out$change) / sqrt(diag(fit$core$vcov))[[2L]], a$n_persons - 1)
+  out
 }
 
 # A trend that matters: over the whole time at least 0.3 within-person SDs on average, or as much between persons, and not by chance.
@@ -87,8 +103,8 @@ audit_cor <- function(x, y) {
   stats::cor(x[use], y[use])
 }
 
-# Autoregression of a variable within persons: the slope on the value one session before with person means taken out, and the same corrected
-# for the means' own bias (Nickell 1981) at the average number of pairs per person.
+# Autoregression of a variable within persons: the slope on the value one session before with person means taken out, and the value that is expected
+# to give it for these persons' sessions (Nickell 1981; R/nickell-moments.R).
 audit_autoregression <- function(a, name) {
   audit_cached(a, paste("ar", name), function() {
     # the average course over time taken out
@@ -105,17 +121,10 @@ audit_autoregression <- function(a, name) {
     z <- audit_centred(a, ifelse(pair, before, NA))[pair]
     if (sum(z^2) < 1e-12) return(NULL)
     rho <- sum(z * y) / sum(z^2)
-    # pairs per person, weighted by what each person adds
-    pairs <- sum(n[n > 1L]) / sum(n > 1L)
-    corrected <- audit_solve_nickell(rho, pairs)
-    list(estimate = rho, rho = corrected, pairs = pairs, z = (rho - nickell_formula(0, pairs)) * sqrt(length(y)))
+    panel <- panel_moments(a$person[pair], a$time[pair] / a$grid$step)
+    solved <- solve_rho(function(value) value + panel_bias(panel, value) - rho)
+    list(
+      estimate = rho, rho = solved$rho, bias = rho - solved$rho, pairs = mean(n[n > 1L]), z = (rho - panel_bias(panel, 0)) * sqrt(length(y))
+    )
   })
-}
-
-# The autoregression whose biased estimate this is; only for positive ones (a negative one is no reason for concern).
-audit_solve_nickell <- function(estimate, pairs) {
-  off <- function(rho) rho + nickell_formula(rho, pairs) - estimate
-  if (off(0) >= 0) return(min(0, estimate - nickell_formula(0, pairs)))
-  if (off(0.97) <= 0) return(0.97)
-  stats::uniroot(off, c(0, 0.97))$root
 }

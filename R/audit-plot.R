@@ -87,7 +87,7 @@ audit_state_colours <- function(regular = TRUE) {
   colours <- c(measured = ink, `in part` = "#8C9BAB", `missed in between` = accent, `after the last` = "#E9E6E1", `before the first` = "#F7F5F2")
   if (!regular) {
     colours[[3L]] <- "#EBC4B3"
-    names(colours)[[3L]] <- "none in between"
+    names(colours)[[3L]] <- "between measurements"
   }
   colours
 }

@@ -20,6 +20,8 @@ audit_checks <- function() {
 
 # Why a check cannot be made, in words; NULL when it can.
 audit_unmet <- function(a, needs) {
+  # sessions at a common spacing, unless a fit says what is to be known
+  if ("panel" %in% needs && is.null(a$fit)) needs <- c(needs, "regular")
   absent <- c(
     if ("outcome" %in% needs && !any(a$role == "outcome")) "an outcome (y = )",
     if ("predictor" %in% needs && !any(a$role == "predictor")) "a predictor (x = )",
@@ -32,7 +34,7 @@ audit_unmet <- function(a, needs) {
   if (any(c("time", "regular") %in% needs) && !a$time_usable) return("several rows per person and session")
   if ("regular" %in% needs && !a$grid$regular) return("no common spacing of the sessions")
   if ("uncorrelated" %in% needs && has_correlated_residuals(a$fit)) return("the model has correlated residuals")
-  if ("independent" %in% needs && has_residual_structure(a$fit)) return("not available for a model with a residual structure")
+  if ("independent" %in% needs && has_residual_structure(a$fit)) return("the model has a residual structure of its own")
   NULL
 }
 

@@ -7,7 +7,7 @@
 #' within or between persons, floor and ceiling, variables at the wrong level, therapists with too few patients, ids used again, duplicated rows,
 #' unequal spacing, the bias of a lagged outcome; for a fit also autocorrelated residuals, missing random slopes, temporal order and the
 #' problems that [check_fit()] finds. Every finding says what was found, who is concerned, what to do, and where to read about it. What was
-#' checked without result is listed at the end, and so is what could not be checked.
+#' found in order is listed at the end, and so is what could not be checked.
 #'
 #' The limits are conventions of the cited literature. They draw attention; none of them decides whether a study is good. Findings based on a
 #' test need p < .01.
@@ -31,7 +31,7 @@
 #' @param ... Not used.
 #' @return An object of class `hlm_audit`, a list: `findings`, a list by id, most serious first, each with `severity` (`"high"`, `"medium"`, `"low"`;
 #'   printed as serious, worth a look, note), `title`, `evidence`, `what_to_do`, `reference` and `who` (a data frame of the persons, rows or
-#'   variables concerned, or `NULL`); `passed`, what was checked without result; `skipped`, what could not be checked and why; `read`, what was
+#'   variables concerned, or `NULL`); `passed`, what was found in order; `skipped`, what could not be checked and why; `read`, what was
 #'   read. `as.data.frame()` and `tidy()` give one row per finding.
 #' @section Errors: `hlm_error_data` when a variable is not in the data, is no number, or does not change within any person.
 #' @source Aguinis, Gottfredson and Culpepper (2013), *Journal of Management* 39, 1490-1528; Allison, Williams and Moral-Benito (2017), *Socius* 3; Baldwin,
@@ -142,10 +142,10 @@ print.hlm_audit <- function(x, ...) {
     if (nzchar(finding$reference)) say(finding$reference, "   ")
   }
   cat("\n")
-  if (length(x$passed)) say(paste0("Checked without result: ", paste(x$passed, collapse = "; "), "."), "")
+  if (length(x$passed)) say(paste0("In order: ", paste(x$passed, collapse = "; "), "."), "")
   if (nrow(x$skipped)) {
     by <- split(x$skipped$label, factor(x$skipped$reason, unique(x$skipped$reason)))
-    say(paste0("Not checked: ", paste0(vapply(by, paste, "", collapse = "; "), " (", names(by), ")", collapse = "; "), "."), "")
+    for (reason in names(by)) say(paste0("Not checked (", reason, "): ", paste(by[[reason]], collapse = "; "), "."), "")
   }
   if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) {
     say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")

@@ -53,7 +53,7 @@ audit_cases_rows <- function() {
     reused_ids = audit_case(function(d) {
       d$patient <- (person(d) - 1) %% 3 + 1
       d
-    }, also = c("few_persons", "little_between", "row_order", "covariate_changes")),
+    }, also = c("few_persons", "little_between", "covariate_changes")),
     duplicate_rows = audit_case(function(d) d[c(1:5, 5:720), ]),
     text_times = audit_case(function(d) {
       d$session <- paste("session", d$session)
@@ -184,7 +184,7 @@ audit_cases_values <- function() {
     }),
     # skewed between persons, so that nobody is far from their own level
     skewed = audit_case(function(d) {
-      d$x <- d$x - mean_of(d, d$x) + 0.7 * stats::rexp(60)[person(d)]^1.8
+      d$x <- d$x - mean_of(d, d$x) + stats::qlnorm(stats::ppoints(60), 0, 1.1)[person(d)]
       d
     }),
     outliers = audit_case(function(d) {
@@ -214,8 +214,8 @@ audit_cases_time <- function() {
       d
     }),
     common_trend = audit_case(function(d) {
-      d$x <- d$x + 0.25 * d$session
-      d$y <- d$y - 0.35 * d$session
+      d$x <- d$x + 0.15 * d$session
+      d$y <- d$y - 0.2 * d$session
       d
     }, also = c("trend_predictor", "trend_outcome", "trend_reliability")),
     unequal_spacing = audit_case(function(d) {
@@ -231,55 +231,67 @@ audit_cases_time <- function() {
       for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.4 * noise[i - 1] + noise[i]
       d$y <- 20 + stats::rnorm(60)[person(d)] + noise
       d
-      # autocorrelation looks like a trend of one's own
-    }, also = "own_trends")
+    })
   )
 }
 
-# The model that audit() has nothing to say about: the predictor of the session before, split, and its effect free to differ between therapists' patients.
-audit_fit <- function(data = audit_clean(), formula = y ~ wb(lagged(x)) + (1 | therapist / patient)) {
-  suppressWarnings(suppressMessages(hlm(formula, data, id = patient, time = session)))
+# Fits -----------------------------------------------------------------------------------------------------------------------------------------------
+
+audit_formula <- function() y ~ wb(lagged(x)) + (1 | therapist / patient)
+
+# A fit to data changed in one respect: `formula` instead of the usual one; `call`, arguments of audit().
+fit_case <- function(change = identity, formula = audit_formula(), call = list(), also = character(), residual = NULL) {
+  list(change = change, formula = formula, call = call, also = also, residual = residual)
 }
 
-# Cases of the checks that need a fit: the change of the data, the formula if it is another one.
+audit_fit_of <- function(case) {
+  fit <- suppressMessages(hlm(case$formula, changed(case$change), time = session, residual = case$residual))
+  do.call(audit, c(list(fit), case$call))
+}
+
 audit_fit_cases <- function() {
-  case <- function(change, formula = y ~ wb(lagged(x)) + (1 | therapist / patient), also = character()) {
-    list(change = change, formula = formula, also = also)
-  }
+  first <- function(d) d$session == 1
+  before <- function(d) ifelse(first(d), NA, c(NA, d$x[-nrow(d)]))
   list(
-    residual_autocorrelation = case(function(d) {
+    residual_autocorrelation = fit_case(function(d) {
       noise <- stats::rnorm(720)
-      for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.5 * noise[i - 1] + noise[i]
-      d$y <- d$y + 1.2 * noise
+      for (i in 2:720) if (d$session[i] > 1) noise[i] <- 0.5 * noise[i - 1] + sqrt(0.75) * noise[i]
+      d$y <- 20 - 0.4 * ifelse(first(d), 4, before(d)) + stats::rnorm(20)[(person(d) - 1) %/% 3 + 1] + stats::rnorm(60)[person(d)] + noise
       d
     }),
-    variance_over_time = case(function(d) {
-      d$y <- d$y + stats::rnorm(720) * (d$session - 1) / 4
+    variance_over_time = fit_case(function(d) {
+      d$y <- d$y + stats::rnorm(720, 0, 0.25 * d$session)
       d
     }),
-    random_slope = case(function(d) {
-      x <- d$x - stats::ave(d$x, d$patient)
-      before <- ifelse(d$session == 1, 0, c(NA, x[-720]))
-      d$y <- d$y + stats::rnorm(60)[person(d)] * before
+    random_slope = fit_case(function(d) {
+      slope <- rep_len(c(-0.5, 0.5), 60)[person(d)]
+      d$y <- d$y + ifelse(first(d), 0, slope * (before(d) - stats::ave(d$x, d$patient)))
       d
     }),
-    singular_level = case(function(d) {
-      d$y <- d$y - stats::ave(d$y, d$therapist) + mean(d$y)
+    # levels of the therapists taken away from their patients' outcome
+    singular_level = fit_case(function(d) {
+      d$y <- d$y - stats::ave(d$y, d$therapist) + 18
       d
     }),
-    time_collinear = case(function(d) {
-      d$x <- d$x + 0.8 * d$session
-      d
-    }, y ~ session + wb(lagged(x)) + (1 | therapist / patient)),
-    contextual_differs = case(function(d) {
-      d$y <- d$y + 1.5 * stats::ave(d$x, d$patient)
+    time_collinear = fit_case(
+      function(d) {
+        x <- 4 + stats::ave(d$x, d$patient) + 0.4 * d$session + stats::rnorm(720, 0, 0.5)
+        # the effect stays what it was
+        d$y <- d$y - 0.4 * ifelse(first(d), 4, c(NA, x[-720]) - before(d))
+        d$x <- x
+        d
+      }, y ~ session + wb(lagged(x)) + (1 | therapist / patient),
+      also = c("trend_predictor", "trend_reliability")
+    ),
+    contextual_differs = fit_case(function(d) {
+      d$y <- d$y + 1.2 * stats::ave(d$x, d$patient)
       d
     }),
-    concurrent = case(identity, y ~ wb(x) + (1 | therapist / patient)),
-    fit_problems = case(function(d) {
-      d$y <- d$y^3 / 300
-      d$y[7] <- max(d$y) * 2
+    concurrent = fit_case(formula = y ~ wb(x) + (1 | therapist / patient)),
+    fit_problems = fit_case(function(d) {
+      d$y <- d$y + stats::rnorm(720, 0, ifelse(person(d) %% 10 == 0, 4, 0))
       d
-    })
+    }, also = "outliers"),
+    nickell = fit_case(formula = y ~ within(lagged(y)) + wb(lagged(x)) + (1 | therapist / patient))
   )
 }

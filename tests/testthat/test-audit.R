@@ -1,69 +1,85 @@
-test_that("there is nothing to raise about the clean data, nor about its model", {
-  clean <- audit_call(audit_clean())
-  expect_length(clean$findings, 0L)
-  expect_output(print(clean), "Nothing to raise")
-  fitted <- audit(audit_fit(), level = therapist)
-  expect_length(fitted$findings, 0L)
+test_that("the result says what was read, and is a table", {
+  a <- audit(implement, y = bai, x = wai, id = id, time = session, level = therapist)
+  expect_s3_class(a, "hlm_audit")
+  expect_identical(a$read$persons, 57L)
+  expect_identical(a$read$rows, 855L)
+  expect_identical(a$read$sessions, sum(!is.na(implement$bai) | !is.na(implement$wai)))
+  expect_identical(a$read$levels, c(therapist = 13L))
+  table <- as.data.frame(a)
+  expect_identical(table$id, names(a$findings))
+  expect_identical(table$rank, seq_along(a$findings))
+  expect_identical(levels(table$severity), c("high", "medium", "low"))
+  # 17 persons whose last value comes before session 15
+  last <- with(implement[!is.na(implement$bai) | !is.na(implement$wai), ], tapply(session, id, max))
+  expect_identical(table$concerned[table$id == "dropout"], sum(last < 15))
+  expect_setequal(a$findings$dropout$who$person, names(last)[last < 15])
+  expect_equal(as.data.frame(tidy(a)), table)
+  empty <- as.data.frame(audit_call(audit_clean()))
+  expect_identical(nrow(empty), 0L)
+  expect_identical(names(empty), names(table))
 })
 
-test_that("every check has a case, and every case a check", {
-  expect_setequal(c(names(audit_data_cases()), names(audit_fit_cases())), names(audit_checks()))
+test_that("variables as names, strings, several of them, and with blanks", {
+  d <- audit_clean()
+  a <- audit(d, y = y, x = c(x), id = patient, time = session)
+  wanted <- c("y", "x")
+  expect_identical(audit(d, y = "y", x = "x", id = "patient", time = "session")$findings, a$findings)
+  expect_identical(names(audit(d, x = wanted, id = patient, time = session)$data$columns), c("y", "x"))
+  blanks <- stats::setNames(d, c("the patient", "session no", "the therapist", "arm", "age", "WAI total", "y"))
+  b <- audit(blanks, y = y, x = `WAI total`, id = `the patient`, time = `session no`, level = "the therapist")
+  expect_length(b$findings, 0L)
+  # without y and x: all numbers that change within persons
+  free <- audit(d, id = patient, time = session)
+  expect_identical(names(free$data$columns), c("x", "y"))
 })
 
-test_that("each change of the clean data is raised, and nothing else", {
-  cases <- audit_data_cases()
-  for (id in names(cases)) {
-    case <- cases[[id]]
-    arguments <- c(list(changed(case$change)), case$call)
-    # `level = NULL` in a case leaves the argument out
-    found <- suppressWarnings(suppressMessages(do.call(audit_call, arguments)))
-    expect_setequal(names(found$findings), c(id, case$also))
-    finding <- found$findings[[id]]
-    if (is.null(finding)) next
-    for (field in c("title", "evidence", "what_to_do", "reference")) expect_match(finding[[field]], "[a-z]", info = paste(id, field))
-    expect_match(finding$reference, "[12][0-9]{3}", info = id)
-    expect_true(finding$severity %in% audit_severities(), info = id)
-    expect_output(print(found), substr(finding$title, 1L, 20L), fixed = TRUE)
+test_that("the order of the rows, the kind of id and of table do not matter", {
+  d <- changed(audit_data_cases()$dropout$change)
+  base <- audit_call(d)
+  shuffled <- withr::with_seed(1, d[sample(nrow(d)), ])
+  same <- audit_call(shuffled)
+  expect_identical(setdiff(names(same$findings), "row_order"), names(base$findings))
+  expect_identical(same$findings$dropout$evidence, base$findings$dropout$evidence)
+  for (kind in list(as.character, factor, as.double)) {
+    other <- audit_call(transform(d, patient = kind(patient)))
+    expect_identical(other$findings$dropout$evidence, base$findings$dropout$evidence)
   }
+  skip_if_not_installed("tibble")
+  expect_identical(audit_call(tibble::as_tibble(d))$findings, base$findings)
 })
 
-test_that("each change that a model shows is raised in the audit of the model", {
-  cases <- audit_fit_cases()
-  for (id in names(cases)) {
-    case <- cases[[id]]
-    found <- suppressWarnings(suppressMessages(audit(audit_fit(changed(case$change), case$formula))))
-    expect_true(id %in% names(found$findings), info = paste(id, ":", toString(names(found$findings))))
-  }
+test_that("what cannot be read is an error that says what to do", {
+  d <- audit_clean()
+  expect_error(audit(1:3), class = "hlm_error_data")
+  expect_error(audit(d, y = y), "Say which variable identifies the person", class = "hlm_error_data")
+  expect_error(audit(d, y = symptoms, id = patient), "symptoms", class = "hlm_error")
+  expect_error(audit(d, y = y, x = c(x, "z"), id = patient), "z", class = "hlm_error")
+  expect_error(audit(d, y = arm, id = patient), "text, not a number", class = "hlm_error_data")
+  expect_error(audit(transform(d, y = NA), y = y, id = patient), "missing in every row", class = "hlm_error_data")
+  expect_error(audit(d[c("patient", "arm", "age")], id = patient), "No numeric column changes", class = "hlm_error_data")
+  expect_error(audit(transform(d, patient = NA), y = y, id = patient), "No row has both", class = "hlm_error_data")
+  expect_error(audit(d, y = y, id = patient, scale = c(7, 1)), "smallest and the largest", class = "hlm_error_data")
+  expect_error(audit(d, y = y, id = patient, scale = list(x = c(1, 7))), "not audited", class = "hlm_error_data")
+  expect_warning(audit(d, y = y, id = patient, tme = "session"), "tme", class = "hlm_warning_arguments")
+  expect_error(audit(d[0, ], y = y, id = patient), class = "hlm_error")
 })
 
-test_that("findings come in the order of their weight", {
-  found <- suppressWarnings(audit_call(changed(function(d) {
-    d$x[sample(720, 72)] <- NA
-    d$session <- d$session + 1975
-    rbind(d, d[5, ])
-  })))
-  severity <- as.data.frame(found)$severity
-  expect_false(is.unsorted(as.integer(severity)))
-  expect_gte(nrow(as.data.frame(found)), 3L)
+test_that("small and odd data do not break it", {
+  d <- audit_clean()
+  one <- audit_call(d[d$patient == 101, ])
+  expect_true(all(c("few_persons", "same_as_person") %in% names(one$findings)))
+  two <- audit_call(d[1:2, ])
+  expect_s3_class(two, "hlm_audit")
+  cross <- audit_call(d[d$session == 1, ])
+  expect_true(all(c("level_collapse", "single_sessions") %in% names(cross$findings)))
+  flat <- audit_call(transform(d, y = 3))
+  expect_true("level_collapse" %in% names(flat$findings))
+  for (a in list(one, two, cross, flat)) expect_output(print(a), "Audit of the data")
 })
 
-test_that("the audit of a real trial reads well", {
+test_that("as printed", {
+  local_reproducible_output(width = 90)
   expect_snapshot(audit(implement, y = bai, x = wai, id = id, time = session, level = therapist))
-})
-
-test_that("a fit is audited from what it keeps", {
-  fit <- hlm(bai ~ session + wb(lagged(wai)) + (1 + session | id), implement, time = session)
-  saved <- unserialize(serialize(fit, NULL))
-  expect_identical(as.data.frame(audit(saved)), as.data.frame(audit(fit)))
-  expect_s3_class(tidy(audit(fit)), "data.frame")
-})
-
-test_that("bad input is named", {
-  expect_error(audit(1), "data frame or a model", class = "hlm_error_data")
-  expect_error(audit(implement, y = bai), "id", class = "hlm_error_data")
-  expect_error(audit(implement, y = nope, id = id), "nope", class = "hlm_error_data")
-  expect_error(audit(implement, y = bai, x = wai, id = id, time = session, scale = c(5, 1)), class = "hlm_error_data")
-  expect_error(audit(implement, y = bai, x = wai, id = id, time = session, scale = list(nope = c(1, 2))), "nope", class = "hlm_error_data")
-  expect_error(audit(implement[0, ], y = bai, id = id), "no rows", class = "hlm_error_data")
-  expect_error(audit(transform(implement, bai = NA_real_), y = bai, id = id), "missing in every row", class = "hlm_error_data")
+  expect_snapshot(audit_call(audit_clean()))
+  expect_snapshot(audit(hlm(bai ~ session + within(lagged(bai)) + wb(lagged(wai)) + (1 + session | id), implement, time = session)))
 })
