@@ -24,7 +24,8 @@ plot.hlm_reciprocal <- function(x, ...) {
     ggplot2::geom_text(data = boxes, ggplot2::aes(.data$x, .data$y, label = .data$label), colour = ink, size = 4, lineheight = 0.95) +
     ggplot2::coord_cartesian(xlim = c(-0.25, 1.3), ylim = c(-0.2, 1.2), expand = FALSE) +
     ggplot2::labs(
-      title = "Which comes first? Within-person effects in both directions", subtitle = path_subtitle(x), caption = path_caption(x), x = NULL, y = NULL
+      title = "Which comes first? Within-person effects in both directions", subtitle = wrapped(path_subtitle(x), 72L),
+      caption = wrapped(path_caption(x), 104L), x = NULL, y = NULL
     ) +
     theme_hlm() + ggplot2::theme(
       axis.text = ggplot2::element_blank(), panel.grid = ggplot2::element_blank(), plot.caption = ggplot2::element_text(hjust = 0, colour = "grey30"),
@@ -40,17 +41,18 @@ box_gap <- 0.012
 # Earlier values on the left, later ones on the right, x above y. With lag 0 a direction starts on the right.
 path_boxes <- function(x) {
   settings <- x$settings
-  lags <- settings$lags
-  before <- pmax(lags, 1L)
+  # counted in sessions
+  lags <- settings$lags / settings$step
+  before <- ifelse(lags == 0, 1, lags)
   # x earlier: predictor of xy at its lag, earlier outcome of yx
   earlier <- list(
-    x = c(if (lags[["xy"]] > 0L) lags[["xy"]], if (settings$autoregression != "none") before[["yx"]], if (settings$concurrent && lags[["xy"]] == 0L) 1L),
-    y = c(if (lags[["yx"]] > 0L) lags[["yx"]], if (settings$autoregression != "none") before[["xy"]], if (settings$concurrent && lags[["yx"]] == 0L) 1L)
+    x = c(if (lags[["xy"]] > 0) lags[["xy"]], if (settings$autoregression != "none") before[["yx"]], if (settings$concurrent && lags[["xy"]] == 0) 1),
+    y = c(if (lags[["yx"]] > 0) lags[["yx"]], if (settings$autoregression != "none") before[["xy"]], if (settings$concurrent && lags[["yx"]] == 0) 1)
   )
   when <- function(lag) {
     lag <- sort(unique(lag))
     if (!length(lag)) return(NA_character_)
-    paste("session", paste(ifelse(lag == 1L, "t - 1", paste("t -", lag)), collapse = ", "))
+    paste("session", paste(ifelse(lag == 1, "t - 1", paste("t -", lag)), collapse = ", "))
   }
   boxes <- data.frame(
     name = c("x_before", "y_before", "x_now", "y_now"), x = c(0, 0, 1, 1), y = c(1, 0, 1, 0),
@@ -136,6 +138,8 @@ path_layer <- function(arrow) {
   )
 }
 
+wrapped <- function(text, width) paste(unlist(lapply(strsplit(text, "\n")[[1L]], strwrap, width = width)), collapse = "\n")
+
 path_subtitle <- function(x) {
   clear <- function(way) {
     row <- x$effects[x$effects$direction == way & x$effects$role == "within", ]
@@ -162,7 +166,7 @@ path_caption <- function(x) {
     if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"
   )
   paste(c(
-    "Effects per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** p < .01, *** p < .001",
+    "Per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** < .01, *** < .001",
     paste(c(spread, residual), collapse = ". "), if (length(outcome)) paste(outcome, collapse = ". ")
   ), collapse = "\n")
 }

@@ -27,13 +27,15 @@ person_word <- function(fit) {
 
 plural_word <- function(word) if (word == "child") "children" else paste0(word, "s")
 
-session_words <- function(lag) {
-  if (lag == 0L) "the same session" else if (lag == 1L) "the next session" else paste(lag, "sessions later")
+session_words <- function(x, way) {
+  lag <- x$settings$lags[[way]] / x$settings$step
+  words <- if (lag == 0) "the same session" else if (lag == 1) "the next session" else paste(format(lag), "sessions later")
+  paste0(words, lag_in_time(x$settings$lags[[way]], x$settings$step, x$settings$time))
 }
 
 direction_title <- function(x, way) {
   labels <- x$settings$labels
-  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]]))
+  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x, way))
 }
 
 print_directions <- function(x) {
@@ -143,12 +145,12 @@ direction_words <- function(x, way) {
   if (!nrow(row)) return(paste0(direction_title(x, way), ": the within effect could not be estimated."))
   person <- person_word(x$fits[[way]])
   usual <- if (settings$detrend[[substr(way, 1L, 1L)]] > 0L) "expected from the own course of this" else "usual for this"
-  lag <- settings$lags[[way]]
-  when <- if (lag == 0L) "In a session with" else if (lag == 1L) "After a session with" else paste(lag, "sessions after one with")
+  lag <- settings$lags[[way]] / settings$step
+  when <- if (lag == 0) "In a session with" else if (lag == 1) "After a session with" else paste(format(lag), "sessions after one with")
   outcome <- switch(settings$outcome,
-    level = paste(what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
+    level = paste("the level of", what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
   )
-  where <- if (lag == 0L) "in that session" else if (lag == 1L) "at the next one" else "then"
+  where <- if (lag == 0) "in that session" else if (lag == 1) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
   signed <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
   limits <- paste0(format(100 * settings$conf.level), " % interval ", signed(row$conf.low), " to ", signed(row$conf.high))

@@ -24,8 +24,8 @@ test_that("print() has both directions, the differences between persons, the com
 
 test_that("the words say which session, which sign and whether it is clear", {
   words <- direction_words(implement_both(), "xy")
-  expect_match(words, "^After a session with higher alliance than usual for this person, anxiety was neither clearly higher nor clearly lower")
-  expect_match(direction_words(implement_both(), "yx"), "^In a session with higher anxiety than usual for this person, alliance was")
+  expect_match(words, "^After a session with higher alliance than usual for this person, the level of anxiety was neither clearly higher nor clearly lower")
+  expect_match(direction_words(implement_both(), "yx"), "^In a session with higher anxiety than usual for this person, the level of alliance was")
   r <- both_panel()
   clear <- direction_words(r, "xy")
   row <- r$effects[r$effects$role == "within" & r$effects$direction == "xy", ]
