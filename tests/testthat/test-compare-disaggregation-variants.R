@@ -16,7 +16,7 @@ test_that("every entry of the registry is fitted or says why not, whatever the m
     }
     fitted <- table$status != "not possible" & table$variant != "fitted"
     for (i in which(fitted)) {
-      settings <- utils::modifyList(base, disaggregation_variants()[[table$variant[[i]]]]$changes(base))
+      settings <- utils::modifyList(base, disaggregation_variants()[[table$variant[[i]]]]$changes(base, 1L))
       expect_identical(as.list(table[i, names(disaggregation_settings)]), settings)
     }
   }
