@@ -47,7 +47,8 @@
 #'   B* 66, 165-185 (test); Goldstein and Spiegelhalter (1996), *Journal of the Royal Statistical Society A* 159, 385-443 (ranks); Maas and Hox (2005),
 #'   *Methodology* 1, 86-92 (number of groups).
 #' @examples
-#' fit <- hlm(bai ~ session + wb(wai, level = "therapist") + (1 | therapist / id), implement, time = session)
+#' fit <- hlm(bai ~ session + wb(wai, level = "therapist") + (1 | therapist / id),
+#'   data = implement, time = session)
 #' therapist_effects(fit, interval = "none", nsim = 1000)
 #' @export
 therapist_effects <- function(fit, group = NULL, level = 0.95, interval = c("profile", "none"), test = TRUE, ddf = NULL, nsim = 10000, seed = 1, ...) {
