@@ -22,11 +22,24 @@ check_unequal_spacing <- function(a) {
                     audit_value(spread[[2L]]), " to ",
                     audit_value(spread[[4L]]), " for four in five, at most ", audit_value(spread[[5L]]), ".")
   }
+  if (isTRUE(a$names$lagged) && identical(a$fit$time, a$names$time)) return(uneven_lags(a, words))
   audit_finding(
     if (isTRUE(a$names$lagged)) "high" else "medium", "Sessions are unequally spaced",
     c(words, "\"One session earlier\" does not mean the same span everywhere, and effects fade with time."),
     paste("Take the real time (days, weeks) for trends. For lags number the sessions and say that the lag is a session, not a week; add the interval (and its",
           "product with the lagged value) as a check, or use a continuous-time model."),
+    "Voelkle et al. 2012; de Haan-Rietdijk et al. 2017"
+  )
+}
+
+# lagged() goes by the same clock: every lag of the model spans the same time, whatever the intervals, at the price of pairs.
+uneven_lags <- function(a, words) {
+  audit_finding(
+    "low", "Sessions are unequally spaced",
+    c(words, paste0(
+      "The model's lags go by ", a$names$time, ", so that each spans the same time; sessions without another one exactly that long before are not analysed."
+    )),
+    "Report the number of pairs analysed, and compare with lags that count sessions (number them) or with a continuous-time model, which use all pairs.",
     "Voelkle et al. 2012; de Haan-Rietdijk et al. 2017"
   )
 }

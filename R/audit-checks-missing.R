@@ -138,7 +138,7 @@ check_dropout <- function(a) {
              audit_percent(lost), " is missing because of it."),
       if (open) "So many ends suggest that treatment had no fixed length; a short treatment and dropout look the same here."
     ),
-    paste("Separate planned endings from dropout, show the curve (plot(x, \"dropout\")), and put variables that predict leaving into the model.",
+    paste("Separate planned endings from dropout, show the curve (plot(audit(...), \"dropout\")), and put variables that predict leaving into the model.",
           "Estimates assume that dropout depends only on what the model contains; check with a pattern-mixture model",
           "(dropout or its session as a moderator of the effect)."),
     "Hedeker & Gibbons 1997; Enders 2011",

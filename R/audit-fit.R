@@ -48,12 +48,22 @@ fit_measured <- function(fit, time) {
   facts <- variable_facts(fit)
   frame <- model.frame.hlm(fit)
   raw <- facts$label[facts$kind == "raw" & facts$level == "1"]
-  raw <- raw[vapply(raw, function(label) is.numeric(frame[[label]]) && is.null(dim(frame[[label]])), NA)]
+  raw <- raw[vapply(raw, function(label) is.numeric(frame[[label]]) && is.null(dim(frame[[label]])) && !follows_time(fit, frame[[label]], time), NA)]
   raw <- lapply(raw, function(label) fit$spec$terms$variables[[match(label, fit$spec$terms$labels)]])
   expressions <- c(expressions, Filter(function(expr) !all(expr_vars(expr) %in% time), raw))
   name <- vapply(expressions, expr_label, "")
   keep <- !duplicated(name) & !(name %in% time)
   list(expr = expressions[keep], name = name[keep], role = ifelse(seq_along(name) == 1L, "outcome", "predictor")[keep])
+}
+
+# What everybody has the same value of at the same time (the phase, the beep of the day) belongs to the plan and was not measured.
+follows_time <- function(fit, value, time) {
+  if (is.null(time) || !time %in% names(fit$data)) return(FALSE)
+  clock <- time_key(time_values(plain_column(fit$data[[time]]), time)$values[fit$rows])
+  known <- !is.na(value) & !is.na(clock)
+  first <- match(clock[known], clock[known])
+  shared <- first %in% first[duplicated(first)]
+  mean(shared) > 0.5 && all(value[known] == value[known][first])
 }
 
 expr_label <- function(expr) if (is.symbol(expr)) as.character(expr) else expr_text(expr)

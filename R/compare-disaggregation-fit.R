@@ -250,14 +250,20 @@ collect_comparison <- function(problem, specifications, made, asked, keep) {
   row.names(table) <- NULL
   structure(
     list(
-      effects = effects, specifications = table, verdict = comparison_verdict(table, effects, asked$level), unchanged = unchanged,
+      effects = effects, specifications = table, verdict = comparison_verdict(in_sessions(table, problem$step), effects, asked$level), unchanged = unchanged,
       fits = if (keep) lapply(made[table$variant], `[[`, "fit"), seconds = seconds, models = models, variables = unique(effects$variable),
       outcome = expr_text(problem$fit$spec$response), person = plain_level(problem$fit$id %||% "person"), time = problem$time,
       at = if (any(table$x == "detrend")) problem$at, conf.level = asked$level, inference = comparison_label(problem$fit, asked),
-      standardized = asked$standardize, moderators = moderators_of(problem), lag = problem$base$lag
+      standardized = asked$standardize, moderators = moderators_of(problem), lag = problem$base$lag, step = problem$step
     ),
     class = "hlm_disaggregation"
   )
+}
+
+# Lags counted in sessions, for words.
+in_sessions <- function(table, step) {
+  table$lag <- table$lag / step
+  table
 }
 
 comparison_label <- function(fit, asked) {

@@ -76,7 +76,7 @@ choice_table <- function(x, curve) {
     list("Split of x", table$x, c(mean = "person means", detrend = "own trends", contextual = "x and mean", raw = "not split")),
     list("Outcome y", table$y, c(observed = "as observed", detrend = "detrended")),
     list("Time", ifelse(table$time, "yes", "no"), c(yes = "covariate", no = "not in the model")),
-    list("x of session", as.character(table$lag), lag_names(table$lag)),
+    list("x of session", as.character(table$lag / x$step), lag_names(table$lag / x$step)),
     list("Means over", table$means, c(analysis = "analysed rows", available = "available rows")),
     list("Grand mean", table$weighting, c(persons = "over persons", rows = "over rows")),
     list("Reliability", ifelse(table$corrected, "yes", "no"), c(no = "not corrected", yes = "corrected"))

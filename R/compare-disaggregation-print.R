@@ -91,7 +91,12 @@ comparison_remarks <- function(x) {
     if (any(tried$x == "detrend")) paste0("Detrended x: between is the level of the person's own trend at ", x$time, " = ", format(x$at), "."),
     if (any(tried$y == "detrend")) "Detrended y: standard errors do not know that a trend was estimated for every person.",
     if (any(tried$y == "detrend" & tried$x != "detrend")) "With only y detrended, the within effect shrinks by the share of trends in x.",
-    if (x$lag != 0L) paste0("'x' is the value ", count(abs(x$lag), "session"), if (x$lag > 0L) " before" else " after", ", where nothing else is said."),
+    if (x$lag != 0L) {
+      paste0(
+        "'x' is the value ", count(abs(x$lag) / x$step, "session"), if (x$lag > 0L) " before" else " after", lag_in_time(x$lag, x$step, x$time),
+        ", where nothing else is said."
+      )
+    },
     if (length(x$moderators)) {
       paste0(
         "The model has interactions of x with ", paste(x$moderators, collapse = ", "), ": the effects hold where ",

@@ -5,7 +5,7 @@
 # x         "mean" (person means), "detrend" (each person's own trend), "contextual" (x itself and the person's mean), "raw" (not split)
 # y         "observed", or "detrend": the outcome without each person's own trend, its level kept
 # time      is time a covariate? FALSE takes every term with the time variable out, random slopes included
-# lag       sessions before
+# lag       how far back in time, in its own units (a session is `step` of them)
 # means     "analysis" or "available" rows define a person's mean
 # weighting "persons" or "rows" in grand means
 # corrected is the between effect corrected for the unreliability of person means?
@@ -15,7 +15,7 @@
 disaggregation_variants <- function() {
   entry <- function(label, ..., optional = FALSE) {
     given <- list(...)
-    list(label = label, changes = if (is.function(given[[1L]])) given[[1L]] else function(base) given, optional = optional)
+    list(label = label, changes = if (is.function(given[[1L]])) given[[1L]] else function(base, step) given, optional = optional)
   }
   list(
     mean = entry("Person means", x = "mean", y = "observed", time = FALSE),
@@ -27,7 +27,7 @@ disaggregation_variants <- function() {
     contextual = entry("Contextual (x and mean)", x = "contextual", y = "observed"),
     available = entry("Means of available rows", means = "available"),
     analysis = entry("Means of analysed rows", means = "analysis"),
-    lagged = entry("Lagged x", function(base) list(lag = if (base$lag == 0L) 1L else base$lag)),
+    lagged = entry("Lagged x", function(base, step) list(lag = if (base$lag == 0L) step else base$lag)),
     concurrent = entry("Concurrent x", lag = 0L),
     corrected = entry("Reliability-corrected", x = "mean", y = "observed", corrected = TRUE),
     rows = entry("Grand means over rows", weighting = "rows", optional = TRUE),
@@ -43,11 +43,11 @@ disaggregation_settings <- list(
 
 # The specifications to fit, "fitted" first: list by name of list(name, label, settings, optional). Entries that come to the same
 # settings are one.
-chosen_specifications <- function(variants, base) {
+chosen_specifications <- function(variants, base, step) {
   entries <- if (is.list(variants)) own_variants(variants) else known_variants(variants)
-  out <- list(fitted = list(name = "fitted", label = fitted_label(base), settings = base, optional = FALSE))
+  out <- list(fitted = list(name = "fitted", label = fitted_label(base, step), settings = base, optional = FALSE))
   for (name in names(entries)) {
-    settings <- utils::modifyList(base, entries[[name]]$changes(base))
+    settings <- utils::modifyList(base, entries[[name]]$changes(base, step))
     if (any(vapply(out, function(other) identical(other$settings, settings), NA))) next
     out[[name]] <- list(name = name, label = entries[[name]]$label, settings = settings, optional = entries[[name]]$optional)
   }
@@ -55,9 +55,9 @@ chosen_specifications <- function(variants, base) {
 }
 
 # The fit is called as the entry that it is; only an entry that says how x is split describes a model as a whole.
-fitted_label <- function(base) {
+fitted_label <- function(base, step) {
   same <- Filter(function(entry) {
-    changes <- entry$changes(base)
+    changes <- entry$changes(base, step)
     !is.null(changes$x) && identical(utils::modifyList(base, changes), base)
   }, disaggregation_variants())
   if (length(same)) same[[1L]]$label else "As fitted"
@@ -89,7 +89,7 @@ own_variants <- function(variants) {
     settings <- variants[[label]]
     check_settings(settings, label)
     if (!is.null(settings$lag)) settings$lag <- as.integer(settings$lag)
-    list(label = label, changes = function(base) settings, optional = FALSE)
+    list(label = label, changes = function(base, step) settings, optional = FALSE)
   })
   stats::setNames(out, labels)
 }

@@ -105,7 +105,7 @@ compare_disaggregation <- function(fit, variable = NULL, variants = NULL, time =
   check_data(data)
   clock <- capture_time(substitute(time), c(names(fit$data), names(data)), caller) %||% fit$time
   problem <- comparison_problem(fit, focal, clock, data, degree, at)
-  specifications <- chosen_specifications(variants, problem$base)
+  specifications <- chosen_specifications(variants, problem$base, problem$step)
   check_clock(problem, specifications)
   made <- lapply(specifications, function(specification) one_specification(problem, specification, asked, fits))
   collect_comparison(problem, specifications, made, asked, fits)
@@ -196,6 +196,7 @@ comparison_problem <- function(fit, focal, clock, data, degree, at) {
   )
   problem$degree <- if (!is.null(degree)) as.integer(degree) else max(first$degree, 1L)
   problem$at <- at %||% if (first$degree > 0L) first$at
+  problem$step <- fit_session_step(fit, problem$data, clock)
   if (is.null(clock)) return(problem)
   time <- problem$data[[clock]]
   values <- time_values(time, clock)$values

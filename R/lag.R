@@ -74,3 +74,27 @@ lagged_values <- function(x, person, time, n, history = NULL) {
   wanted[is.na(time)] <- NA
   from$x[match(wanted, key, incomparables = NA)]
 }
+
+# How far apart in time sessions usually lie: the most frequent interval between neighbouring times of a person (4 for forms every four hours, 7 for
+# weekly dates). 1 where that is no whole number, or where no one has two times.
+session_step <- function(person, time) {
+  known <- !is.na(person) & !is.na(time)
+  code <- match(person, unique(person))[known]
+  time <- time_key(time[known])
+  sorted <- order(code, time)
+  steps <- time_key(diff(time[sorted]))[diff(code[sorted]) == 0L]
+  runs <- rle(sort(steps[steps > 0]))
+  if (!length(runs$values)) return(1L)
+  step <- runs$values[[which.max(runs$lengths)]]
+  if (step >= 1 && step == round(step) && step <= .Machine$integer.max) as.integer(step) else 1L
+}
+
+# The same for all rows that a fit keeps, by the time variable named.
+fit_session_step <- function(fit, data, clock) {
+  expr <- if (length(fit$means)) fit$means[[1L]]$id else fit$spec$id
+  if (is.null(expr) || is.null(clock)) return(1L)
+  session_step(group_labels(expr, as.list(data), environment(fit$formula)), time_values(plain_column(data[[clock]]), clock)$values)
+}
+
+# "4 in hour" beside a count of sessions, where sessions are not one unit of time apart.
+lag_in_time <- function(lag, step, time) if (step == 1L || lag == 0L) "" else paste0(" (", format(abs(lag)), " in ", time, ")")

@@ -122,8 +122,11 @@ request_keys <- function(probe, expr) {
   c(if (request$head == "cx" && request$lag == 0L) label, vapply(found, `[[`, "", "name", USE.NAMES = FALSE))
 }
 
+# The parts of a split variable; a variable that is only split lagged may be named without its lag.
 source_keys <- function(probe, name) {
-  found <- Filter(function(column) column$label == name, probe$fit$spec$columns)
+  columns <- probe$fit$spec$columns
+  found <- Filter(function(column) column$label == name, columns)
+  if (!length(found)) found <- Filter(function(column) expr_label(column$expr) == name, columns)
   vapply(found, `[[`, "", "name", USE.NAMES = FALSE)
 }
 

@@ -198,6 +198,12 @@ first_time <- function(data, time) {
   min(values, na.rm = TRUE)
 }
 
+# A session back in the units of time.
+reciprocal_step <- function(data, settings, caller) {
+  id <- if (is.character(settings$id)) str2lang(backticked(settings$id, data)) else settings$id
+  session_step(group_labels(id, as.list(data), caller), time_values(plain_column(data[[settings$time]]), settings$time)$values)
+}
+
 # A variable of the data by name: the two fits have different rows, so values per row could belong to one of them only.
 reciprocal_cluster <- function(expr, names, caller) {
   if (is.symbol(expr) && as.character(expr) %in% names) return(as.character(expr))

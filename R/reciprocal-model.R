@@ -6,7 +6,7 @@ direction_of <- function(way, settings) {
   outcome <- substr(way, 2L, 2L)
   lag <- settings$lags[[way]]
   list(
-    way = way, predictor = settings[[predictor]], outcome = settings[[outcome]], lag = lag, before = max(lag, 1L),
+    way = way, predictor = settings[[predictor]], outcome = settings[[outcome]], lag = lag, before = if (lag == 0L) settings$step else lag,
     predictor_degree = settings$detrend[[predictor]], outcome_degree = settings$detrend[[outcome]],
     concurrent = concurrent_lag(way, settings), labels = c(predictor = settings$labels[[predictor]], outcome = settings$labels[[outcome]])
   )
@@ -16,7 +16,7 @@ direction_of <- function(way, settings) {
 # opposite direction has lag 0, the same-session value of this one's predictor is measured after the outcome.
 concurrent_lag <- function(way, settings) {
   if (!settings$concurrent) return(NA_integer_)
-  if (settings$lags[[way]] == 0L) return(1L)
+  if (settings$lags[[way]] == 0L) return(settings$step)
   if (settings$lags[[setdiff(c("xy", "yx"), way)]] > 0L) return(0L)
   who <- settings[[substr(way, 1L, 1L)]]
   what <- settings[[substr(way, 2L, 2L)]]

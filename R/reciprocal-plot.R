@@ -24,7 +24,8 @@ plot.hlm_reciprocal <- function(x, ...) {
     ggplot2::geom_text(data = boxes, ggplot2::aes(.data$x, .data$y, label = .data$label), colour = ink, size = 4, lineheight = 0.95) +
     ggplot2::coord_cartesian(xlim = c(-0.25, 1.3), ylim = c(-0.2, 1.2), expand = FALSE) +
     ggplot2::labs(
-      title = "Which comes first? Within-person effects in both directions", subtitle = path_subtitle(x), caption = path_caption(x), x = NULL, y = NULL
+      title = "Which comes first? Within-person effects in both directions", subtitle = wrapped(path_subtitle(x), 72L),
+      caption = wrapped(path_caption(x), 104L), x = NULL, y = NULL
     ) +
     theme_hlm() + ggplot2::theme(
       axis.text = ggplot2::element_blank(), panel.grid = ggplot2::element_blank(), plot.caption = ggplot2::element_text(hjust = 0, colour = "grey30"),
@@ -40,17 +41,19 @@ box_gap <- 0.012
 # Earlier values on the left, later ones on the right, x above y. With lag 0 a direction starts on the right.
 path_boxes <- function(x) {
   settings <- x$settings
-  lags <- settings$lags
-  before <- pmax(lags, 1L)
+  # counted in the steps of time that are written
+  lags <- settings$lags / word_step(x)
+  one <- settings$step / word_step(x)
+  before <- ifelse(lags == 0, one, lags)
   # x earlier: predictor of xy at its lag, earlier outcome of yx
   earlier <- list(
-    x = c(if (lags[["xy"]] > 0L) lags[["xy"]], if (settings$autoregression != "none") before[["yx"]], if (settings$concurrent && lags[["xy"]] == 0L) 1L),
-    y = c(if (lags[["yx"]] > 0L) lags[["yx"]], if (settings$autoregression != "none") before[["xy"]], if (settings$concurrent && lags[["yx"]] == 0L) 1L)
+    x = c(if (lags[["xy"]] > 0) lags[["xy"]], if (settings$autoregression != "none") before[["yx"]], if (settings$concurrent && lags[["xy"]] == 0) one),
+    y = c(if (lags[["yx"]] > 0) lags[["yx"]], if (settings$autoregression != "none") before[["xy"]], if (settings$concurrent && lags[["yx"]] == 0) one)
   )
   when <- function(lag) {
     lag <- sort(unique(lag))
     if (!length(lag)) return(NA_character_)
-    paste(time_word(x), paste(ifelse(lag == 1L, "t - 1", paste("t -", lag)), collapse = ", "))
+    paste(time_word(x), paste(ifelse(lag == 1, "t - 1", paste("t -", lag)), collapse = ", "))
   }
   now <- paste(time_word(x), "t")
   boxes <- data.frame(
@@ -103,7 +106,7 @@ arrow_ends <- function(a, b, pair, way) {
   }
   if (a$y == b$y) {
     x <- c(a$x + box_width, b$x - box_width - box_gap)
-    return(list(x = x, y = c(a$y, b$y), label = c(mean(x), a$y + 0.075 * (if (a$y > 0.5) 1 else -1))))
+    return(list(x = x, y = c(a$y, b$y), label = c(mean(x), a$y + 0.09 * (if (a$y > 0.5) 1 else -1))))
   }
   shift <- 0.045 * sign(b$y - a$y)
   x <- c(a$x + box_width, b$x - box_width - box_gap)
@@ -137,6 +140,8 @@ path_layer <- function(arrow) {
   )
 }
 
+wrapped <- function(text, width) paste(unlist(lapply(strsplit(text, "\n")[[1L]], strwrap, width = width)), collapse = "\n")
+
 path_subtitle <- function(x) {
   clear <- function(way) {
     row <- x$effects[x$effects$direction == way & x$effects$role == "within", ]
@@ -165,7 +170,7 @@ path_caption <- function(x) {
     if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"
   )
   paste(c(
-    "Effects per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** p < .01, *** p < .001",
+    "Per unit (within-person standardised); dashed: interval includes zero; * p < .05, ** < .01, *** < .001",
     paste(c(spread, residual), collapse = ". "), if (length(outcome)) paste(outcome, collapse = ". ")
   ), collapse = "\n")
 }

@@ -33,13 +33,20 @@ time_word <- function(x) {
   if (name %in% c("week", "day", "month", "year", "hour", "visit", "occasion", "wave", "beep")) name else "session"
 }
 
-session_words <- function(lag, word) {
-  if (lag == 0L) paste("the same", word) else if (lag == 1L) paste("the next", word) else paste0(lag, " ", word, "s later")
+# The units of time that make one of these: sessions may lie several apart (dates of weekly sessions), hours are hours.
+word_step <- function(x) if (time_word(x) == "session") x$settings$step else 1L
+
+session_words <- function(x, way) {
+  word <- time_word(x)
+  step <- word_step(x)
+  lag <- x$settings$lags[[way]] / step
+  words <- if (lag == 0) paste("the same", word) else if (lag == 1) paste("the next", word) else paste0(format(lag), " ", word, "s later")
+  paste0(words, lag_in_time(x$settings$lags[[way]], step, x$settings$time))
 }
 
 direction_title <- function(x, way) {
   labels <- x$settings$labels
-  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]], time_word(x)))
+  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x, way))
 }
 
 print_directions <- function(x) {
@@ -157,14 +164,14 @@ direction_words <- function(x, way) {
   if (!nrow(row)) return(paste0(direction_title(x, way), ": the within effect could not be estimated."))
   person <- person_word(x$fits[[way]])
   usual <- if (settings$detrend[[substr(way, 1L, 1L)]] > 0L) "expected from the own course of this" else "usual for this"
-  lag <- settings$lags[[way]]
+  lag <- settings$lags[[way]] / word_step(x)
   step <- time_word(x)
   a_step <- paste(if (step %in% c("occasion", "hour")) "an" else "a", step)
-  when <- if (lag == 0L) paste("In", a_step, "with") else if (lag == 1L) paste("After", a_step, "with") else paste0(lag, " ", step, "s after one with")
+  when <- if (lag == 0) paste("In", a_step, "with") else if (lag == 1) paste("After", a_step, "with") else paste0(format(lag), " ", step, "s after one with")
   outcome <- switch(settings$outcome,
     level = paste("the value of", what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
   )
-  where <- if (lag == 0L) paste("in that", step) else if (lag == 1L) "at the next one" else "then"
+  where <- if (lag == 0) paste("in that", step) else if (lag == 1) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
   limits <- paste0(format(100 * settings$conf.level), " % interval ", short_number(row$conf.low), " to ", short_number(row$conf.high))
   clear <- row$p.value < 1 - settings$conf.level

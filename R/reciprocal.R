@@ -155,6 +155,7 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   settings$labels <- parse_labels(labels, settings)
   check_reciprocal(settings)
   data <- reciprocal_rows(data, eval_input(substitute(subset), "subset", data, caller, caller))
+  settings$step <- reciprocal_step(data, settings, caller)
   if (is.null(at)) settings$at <- first_time(data, settings$time)
   passed <- list(REML = REML, control = control, dots = dots, data_name = data_name, caller = caller)
   cluster <- reciprocal_cluster(substitute(cluster), names, caller)

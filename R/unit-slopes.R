@@ -50,7 +50,8 @@ slope_term <- function(fit, term, g) {
   }
   if (!is.character(term) || length(term) != 1L || is.na(term)) abort_hlm("data", "{.arg term} must be the name of one predictor.")
   known <- unique(c(fit$design$x_names, names))
-  candidates <- c(term, column_label(term), paste0(term, "_within"), column_label(paste0(term, "_within")))
+  lagged <- Filter(function(column) column$kind == "within" && expr_label(column$expr) == term, fit$spec$columns)
+  candidates <- c(term, column_label(term), paste0(term, "_within"), column_label(paste0(term, "_within")), vapply(lagged, `[[`, "", "name"))
   found <- candidates[candidates %in% known]
   if (!length(found)) {
     abort_hlm("data", c(

@@ -19,9 +19,12 @@ compare_findings <- function(analysis, fit) {
     Finding = rows$statement,
     Told = rows$expected,
     Estimate = number(found$estimate), SE = number(found$std.error), df = sprintf("%.0f", found$df),
-    p = ifelse(found$p.value < 0.001, "< .001", sub("^0", "", sprintf("%.3f", found$p.value))),
+    p = ifelse(found$p.value < 0.001, "<\u00a0.001", sub("^0", "", sprintf("%.3f", found$p.value))),
     Agrees = ifelse(agrees, "yes", "**no**"), row.names = NULL
   )
 }
 
-show_findings <- function(rows) knitr::kable(rows, align = "llrrrrl", row.names = FALSE)
+show_findings <- function(rows) {
+  numbers <- names(rows) %in% c("Estimate", "SE", "df", "p")
+  knitr::kable(rows, align = ifelse(numbers, "r", "l"), row.names = FALSE)
+}

@@ -11,12 +11,12 @@ test_that("every entry of the registry is fitted or says why not, whatever the m
     base <- as.list(table[1L, names(disaggregation_settings)])
     for (name in names(disaggregation_variants())) {
       entry <- disaggregation_variants()[[name]]
-      same <- identical(utils::modifyList(base, entry$changes(base)), base)
+      same <- identical(utils::modifyList(base, entry$changes(base, 1L)), base)
       expect_true(same || name %in% table$variant || entry$label %in% comparison$unchanged, info = name)
     }
     fitted <- table$status != "not possible" & table$variant != "fitted"
     for (i in which(fitted)) {
-      settings <- utils::modifyList(base, disaggregation_variants()[[table$variant[[i]]]]$changes(base))
+      settings <- utils::modifyList(base, disaggregation_variants()[[table$variant[[i]]]]$changes(base, 1L))
       expect_identical(as.list(table[i, names(disaggregation_settings)]), settings)
     }
   }

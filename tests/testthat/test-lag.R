@@ -98,3 +98,14 @@ test_that("the duplicated visits of a real data set are found", {
     class = "hlm_error_data"
   )
 })
+
+test_that("the usual distance of sessions is the most frequent one between neighbouring times of a person", {
+  person <- rep(c("a", "b"), each = 4)
+  expect_identical(session_step(person, c(9, 13, 17, 33, 33, 9, 17, 13)), 4L)
+  expect_identical(session_step(person, rep(7 * (0:3), 2)), 7L)
+  expect_identical(session_step(person, rep(1:4, 2)), 1L)
+  # neither fractions nor single times say how far back a session is
+  expect_identical(session_step(person, rep(0.5 * (0:3), 2)), 1L)
+  expect_identical(session_step(1:3, c(1, 5, 9)), 1L)
+  expect_identical(session_step(c(1, 1, NA, 1), c(NA, 2, 3, 5)), 3L)
+})

@@ -81,3 +81,15 @@ test_that("units of a moderator are those of its level, read from the specificat
   expect_equal(rows$slopes$modx[[3]], stats::sd(d$alliance - person[d$patient]))
   expect_equal(simple_slopes(fit, alliance_between, session)$modx$sd, stats::sd(d$session))
 })
+
+test_that("a variable that is only split lagged answers to its own name", {
+  fit <- hlm(ptsd ~ week * between(lagged(task)) + within(lagged(task)) * treatment + (1 + within(lagged(task)) | patient), hoffart2013, time = week)
+  short <- simple_slopes(fit, pred = task, modx = treatment)
+  expect_identical(short$pred$name, "task_lag1_within")
+  expect_equal(short$slopes, simple_slopes(fit, pred = task_lag1_within, modx = treatment)$slopes)
+  expect_identical(simple_slopes(fit, pred = week, modx = task)$modx$name, "task_lag1_between")
+  expect_identical(person_slopes(fit, "task")$term, "task_lag1_within")
+  # beside the unlagged variable the name is that one's
+  both <- hlm(ptsd ~ within(lagged(task)) * treatment + within(task) * treatment + (1 | patient), hoffart2013, time = week)
+  expect_identical(simple_slopes(both, pred = task, modx = treatment)$pred$name, "task_within")
+})
