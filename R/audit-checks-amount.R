@@ -73,8 +73,9 @@ check_trend_reliability <- function(a) {
     if (detrends) "medium" else "low", "Persons' own trends are unreliable",
     paste0(paste0("The slope of ", who$variable, " over time has a reliability of ", audit_number(who$reliability), collapse = "; "),
            ": most of the difference between persons' slopes is noise, and taking out each person's line takes out true deviations with it."),
-    paste("Prefer time as a covariate to detrending person by person, and show the result with and without",
-          if (detrends) "(the model detrends)." else "."),
+    paste0(
+      "Prefer time as a covariate to detrending person by person, and show the result with and without", if (detrends) " (the model detrends)", "."
+    ),
     "Falkenstr\u00f6m et al. 2017; Wang & Maxwell 2015", who
   )
 }

@@ -18,7 +18,8 @@ check_unequal_spacing <- function(a) {
     words <- paste0("No one was measured at ", a$names$time, " ", show_some(missing_times(used, grid$step), 4L), ".")
   } else {
     spread <- stats::quantile(grid$steps, c(0, 0.1, 0.5, 0.9, 1), names = FALSE)
-    words <- paste0("The interval from one session of a person to the next is ", audit_value(spread[[3L]]), " in the middle, ", audit_value(spread[[2L]]), " to ",
+    words <- paste0("The interval from one session of a person to the next is ", audit_value(spread[[3L]]),
+      " in the middle, ", audit_value(spread[[2L]]), " to ",
                     audit_value(spread[[4L]]), " for four in five, at most ", audit_value(spread[[5L]]), ".")
   }
   audit_finding(
@@ -43,7 +44,8 @@ check_time_origin <- function(a) {
   if (diff(span) == 0 || span[[1L]] - reach <= 0 && span[[2L]] + reach >= 0) return(NULL)
   audit_finding(
     "low", "Time does not start near zero",
-    paste0(a$names$time, " goes from ", audit_value(span[[1L]]), " to ", audit_value(span[[2L]]), ". Intercepts, their variance and levels of trends refer to time 0, ",
+    paste0(a$names$time, " goes from ", audit_value(span[[1L]]), " to ", audit_value(span[[2L]]),
+      ". Intercepts, their variance and levels of trends refer to time 0, ",
            "which nobody was measured at."),
     paste0("Count from a point that means something: ", a$names$time, " - ", audit_value(span[[1L]]), ", or centred at the middle."),
     "Singer & Willett 2003, ch. 5"
@@ -58,20 +60,25 @@ check_nickell <- function(a) {
   name <- outcomes_of(a)[[1L]]
   ar <- audit_autoregression(a, name)
   if (is.null(ar) || ar$pairs < 2) return(NULL)
-  bias <- audit_nickell_size(ar$rho, ar$pairs)
+  bias <- nickell_formula(ar$rho, ar$pairs)
   if (!lagged && (ar$z < stats::qnorm(0.995) || ar$rho < 0.1) || abs(bias) < 0.03) return(NULL)
   extreme <- ar$rho > 0.9
   words <- paste0(
     name, " depends on its value one session before (autoregression ", audit_number(ar$estimate), " within persons, ",
-    if (extreme) "0.9 or more" else paste("about", audit_number(ar$rho)), " when corrected; persons' own trends included), and persons have ", audit_number(ar$pairs, 1L), " pairs of sessions on average."
+    if (extreme) "0.9 or more" else paste("about", audit_number(ar$rho)), " when corrected; persons' own trends included), and persons have ",
+    audit_number(ar$pairs, 1L),
+      " pairs of sessions on average."
   )
   audit_finding(
     if (!lagged) "low" else if (abs(bias) > 0.1) "high" else "medium",
     if (lagged) "The lagged outcome makes the model endogenous (Nickell bias)" else "A lagged outcome would be biased (Nickell bias)",
     c(words, if (lagged && !a$names$outcome_split) {
-      paste0("Beside a random intercept the unsplit lagged ", name, " also carries differences between persons: its coefficient is a mixture and tends to be too high.")
+      paste0(
+        "Beside a random intercept the unsplit lagged ", name,
+        " also carries differences between persons: its coefficient is a mixture and tends to be too high."
+      )
     }, paste0("With person means taken out, the autoregression is estimated too low by ", if (extreme) "at least " else "about ",
-                    audit_number(abs(if (extreme) audit_nickell_size(0.9, ar$pairs) else bias)),
+                    audit_number(abs(if (extreme) nickell_formula(0.9, ar$pairs) else bias)),
                     "; effects of predictors that depend on earlier values of the outcome are off, too.")),
     paste("If the lagged outcome is in the model, report the expected bias and check with a dynamic panel model (maximum likelihood in lavaan, RI-CLPM, DSEM),",
           "or leave it out and give the residuals an AR(1) structure."),

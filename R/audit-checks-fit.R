@@ -182,7 +182,8 @@ check_contextual_differs <- function(a) {
   audit_finding(
     "low", "Within and between effects differ",
     paste0(paste0(who$variable, ": ", who$contrast, " = ", audit_number(who$difference), " (", audit_p(who$p), ")", collapse = "; "), "."),
-    paste("Name the level in every sentence: what goes with a person's better session is not what goes with being a person who is better on average. The between",
+    paste("Name the level in every sentence: what goes with a person's better session is not what goes with being a person who is better on average.",
+          "The between",
           "effect may be due to anything in which persons differ."),
     "Curran & Bauer 2011; Hamaker & Muth\u00e9n 2020", who
   )

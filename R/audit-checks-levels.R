@@ -119,7 +119,8 @@ check_few_persons <- function(a) {
   if (!is.null(a$fit) || a$n_persons >= 30L) return(NULL)
   audit_finding(
     if (a$n_persons < 10L) "high" else "medium", "Few persons",
-    paste0("There are ", a$n_persons, ". Within-person effects may still be well estimated with many sessions; effects between persons and variances will not be."),
+    paste0("There are ", a$n_persons,
+           ". Within-person effects may still be well estimated with many sessions; effects between persons and variances will not be."),
     "Keep the model small, use REML with Kenward-Roger degrees of freedom, and do not read much into variances or cross-level effects.",
     "Maas & Hox 2005; McNeish & Stapleton 2016"
   )

@@ -132,7 +132,8 @@ check_dropout <- function(a) {
     c(
       paste0("For ", sum(d$early), " of ", count_persons(length(d$early)), " (", audit_percent(share), ") the last value comes before ", a$names$time, " ",
              audit_value(d$end), ", where the others end."),
-      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " in the first third. ", audit_percent(lost), " of the time is lost by it.")
+      paste0("Half of them stop by ", a$names$time, " ", audit_value(half), "; ", audit_percent(soon), " in the first third. ",
+        audit_percent(lost), " of the time is lost by it.")
     ),
     paste("Separate planned endings from dropout, show the curve (plot(audit, \"dropout\")), and put variables that predict leaving into the model.",
           "Estimates assume that dropout depends only on what the model contains; check with a pattern-mixture model",

@@ -18,7 +18,8 @@ check_infinite <- function(a) {
   if (!length(found)) return(NULL)
   who <- do.call(rbind, lapply(names(found), function(name) data.frame(variable = name, row = a$label[found[[name]]])))
   audit_finding(
-    "high", "Infinite values", paste0(paste0(names(found), " in ", vapply(found, function(rows) paste("rows", show_some(a$label[rows])), ""), collapse = "; "), "."),
+    "high", "Infinite values",
+    paste0(paste0(names(found), " in ", vapply(found, function(rows) paste("rows", show_some(a$label[rows])), ""), collapse = "; "), "."),
     "They come from a calculation such as log(0) or 1/0. Correct it, or set them to NA. A model stops at them; here they are read as missing.",
     "Broman & Woo 2018", who
   )
@@ -76,14 +77,16 @@ check_floor_ceiling <- function(a) {
   if (!nrow(who)) return(NULL)
   outcome <- a$role[who$variable] == "outcome"
   audit_finding(
-    if (max(who$share) > 0.4) "high" else "medium", if (all(who$end == "floor")) "Floor effect" else if (all(who$end == "ceiling")) "Ceiling effect" else "Floor and ceiling effects",
+    if (max(who$share) > 0.4) "high" else "medium",
+    if (all(who$end == "floor")) "Floor effect" else if (all(who$end == "ceiling")) "Ceiling effect" else "Floor and ceiling effects",
     c(
       paste0(paste0(audit_percent(who$share), " of ", who$variable, " are at the ", ifelse(who$end == "floor", "lowest", "highest"), " value ",
                     ifelse(who$given, "of the scale", "observed"), " (", audit_value(who$value), ")", collapse = "; "), "."),
       "Who is at the end cannot change further in that direction: effects shrink, and the spread is smaller there."
     ),
     paste(
-      if (any(outcome)) "For the outcome use a model for bounded scores (tobit or ordinal mixed model) as a check of the results;" else "Show the distribution;",
+      if (any(outcome)) "For the outcome use a model for bounded scores (tobit or ordinal mixed model) as a check of the results;" else
+        "Show the distribution;",
       "compare results without the persons who sit at the end, and use robust standard errors (vcov = \"CR2\")."
     ),
     "Terwee et al. 2007; Wang et al. 2008", who
@@ -124,7 +127,10 @@ check_count_outcome <- function(a) {
       "medium", "The outcome looks like a count",
       paste0(name, " has whole numbers from 0 to ", audit_value(max(x)), ", ", audit_percent(zero), " of them 0, and a long tail (mean ",
              audit_number(mean(x)), ", variance ", audit_number(stats::var(x)), ")."),
-      "If it counts events, use a Poisson or negative binomial mixed model (glmmTMB), with zero inflation if needed. If it is a scale, give scale = c(min, max).",
+      paste(
+        "If it counts events, use a Poisson or negative binomial mixed model (glmmTMB), with zero inflation if needed.",
+        "If it is a scale, give scale = c(min, max)."
+      ),
       "Hox et al. 2018, ch. 7"
     ))
   }

@@ -27,8 +27,13 @@ with_few <- function(who, words) {
 }
 
 trend_words <- function(a, who) {
-  with_few(who[order(-abs(who$in_sd)), , drop = FALSE], function(who) paste0(who$variable, ifelse(who$change > 0, " rises", " falls"), " on average by ", audit_number(abs(who$change)), " from ", a$names$time, " ",
-         audit_value(min(a$sessions$time)), " to ", audit_value(max(a$sessions$time)), " (", audit_number(abs(who$in_sd), 1L), " within-person SDs, ", audit_p(who$p), ").", collapse = " "))
+  with_few(who[order(-abs(who$in_sd)), , drop = FALSE], function(who) {
+    paste0(
+      who$variable, ifelse(who$change > 0, " rises", " falls"), " on average by ", audit_number(abs(who$change)), " from ", a$names$time, " ",
+      audit_value(min(a$sessions$time)), " to ", audit_value(max(a$sessions$time)), " (", audit_number(abs(who$in_sd), 1L), " within-person SDs, ",
+      audit_p(who$p), ").", collapse = " "
+    )
+  })
 }
 
 check_trend_predictor <- function(a) {
@@ -38,7 +43,8 @@ check_trend_predictor <- function(a) {
   handled <- isTRUE(a$names$time_in_model)
   audit_finding(
     if (handled) "low" else "medium", "The predictor has a trend",
-    c(trend_words(a, who), "A deviation from the person's mean is then partly early against late, and the person's mean depends on which sessions were attended."),
+    c(trend_words(a, who),
+      "A deviation from the person's mean is then partly early against late, and the person's mean depends on which sessions were attended."),
     paste(
       if (handled) "Time is in the model, which takes out the average trend." else "Decide by theory what the trend is.",
       "If change over time is part of the process, keep it (person means); if it is a nuisance, put time into the model or detrend",
@@ -74,7 +80,8 @@ check_own_trends <- function(a) {
   who <- who[order(-who$in_sd), , drop = FALSE]
   audit_finding(
     "medium", "Persons have trends of their own",
-    with_few(who, function(who) paste0(who$variable, ": persons' changes over the whole time vary with SD ", audit_number(who$sd_change), " around ", audit_number(who$average),
+    with_few(who, function(who) paste0(who$variable, ": persons' changes over the whole time vary with SD ", audit_number(who$sd_change), " around ",
+                                          audit_number(who$average),
            " (", audit_number(who$in_sd, 1L), " within-person SDs, ", audit_p(who$p), ").", collapse = " ")),
     paste("For the outcome add a random slope of time, (time | person); otherwise standard errors are too small. For the predictor decide whether the",
           "person's own trend is part of the within effect; compare with detrending."),

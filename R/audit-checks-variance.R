@@ -49,7 +49,8 @@ check_little_within <- function(a) {
   who <- who[who$icc > 0.9 | who$constant > 0.25, , drop = FALSE]
   if (is.null(who) || !nrow(who)) return(NULL)
   audit_finding(
-    if (any(who$icc > 0.95 | who$constant > 0.75)) "high" else if (any(who$icc > 0.9 | who$constant > 0.5)) "medium" else "low", "Little or no change within many persons",
+    if (any(who$icc > 0.95 | who$constant > 0.75)) "high" else if (any(who$icc > 0.9 | who$constant > 0.5)) "medium" else "low",
+    "Little or no change within many persons",
     paste0(who$variable, ": ", audit_percent(1 - who$icc), " of the variance is within persons, ", audit_percent(who$constant),
            " of persons give the same value every time.", collapse = " "),
     paste("The within effect rests on the few who change, and much of the change may be error of measurement. Give its interval, name the number of persons",

@@ -81,7 +81,9 @@ fit_facts <- function(fit, time) {
   mentions_time <- vapply(fit$spec$terms$variables, function(expr) any(time %in% expr_vars(expr)), NA)
   slopes <- unlist(lapply(fit$design$terms[term_group(fit) == person_group(fit)], `[[`, "names"))
   list(
-    lagged = any(lagged), outcome_lagged = any(own), outcome_split = any(names(values)[own] %in% vapply(fit$spec$sources, `[[`, "", "value")), detrended = unname(detrended), time_in_model = any(mentions_time),
+    lagged = any(lagged), outcome_lagged = any(own),
+    outcome_split = any(names(values)[own] %in% vapply(fit$spec$sources, `[[`, "", "value")),
+    detrended = unname(detrended), time_in_model = any(mentions_time),
     time_slope = !is.null(time) && any(grepl(time, slopes, fixed = TRUE)), coefficients = coefs$name,
     concurrent = unique(vapply(Filter(function(value) value$lag == 0L, values), function(value) expr_label(value$expr), "")),
     lagged_names = unique(vapply(Filter(function(value) value$lag != 0L, values), function(value) expr_label(value$expr), ""))

@@ -108,20 +108,14 @@ audit_autoregression <- function(a, name) {
     # pairs per person, weighted by what each person adds
     pairs <- sum(n[n > 1L]) / sum(n > 1L)
     corrected <- audit_solve_nickell(rho, pairs)
-    list(estimate = rho, rho = corrected, pairs = pairs, z = (rho - audit_nickell_size(0, pairs)) * sqrt(length(y)))
+    list(estimate = rho, rho = corrected, pairs = pairs, z = (rho - nickell_formula(0, pairs)) * sqrt(length(y)))
   })
-}
-
-# Large-N bias of the least-squares autoregression with T pairs per person and person means taken out (Nickell 1981, eq. 18), for |rho| < 1.
-audit_nickell_size <- function(rho, pairs) {
-  part <- 1 - (1 - rho^pairs) / (pairs * (1 - rho))
-  -(1 + rho) / (pairs - 1) * part / (1 - 2 * rho / ((1 - rho) * (pairs - 1)) * part)
 }
 
 # The autoregression whose biased estimate this is; only for positive ones (a negative one is no reason for concern).
 audit_solve_nickell <- function(estimate, pairs) {
-  off <- function(rho) rho + audit_nickell_size(rho, pairs) - estimate
-  if (off(0) >= 0) return(min(0, estimate - audit_nickell_size(0, pairs)))
+  off <- function(rho) rho + nickell_formula(rho, pairs) - estimate
+  if (off(0) >= 0) return(min(0, estimate - nickell_formula(0, pairs)))
   if (off(0.97) <= 0) return(0.97)
   stats::uniroot(off, c(0, 0.97))$root
 }

@@ -147,7 +147,9 @@ print.hlm_audit <- function(x, ...) {
     by <- split(x$skipped$label, factor(x$skipped$reason, unique(x$skipped$reason)))
     say(paste0("Not checked: ", paste0(vapply(by, paste, "", collapse = "; "), " (", names(by), ")", collapse = "; "), "."), "")
   }
-  if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")
+  if (any(vapply(x$findings, function(finding) NROW(finding$who) > 0L, NA))) {
+    say("Persons and rows concerned: x$findings$<id>$who, ids in as.data.frame(x).", "")
+  }
   invisible(x)
 }
 

@@ -115,7 +115,7 @@ detrended_response <- function(problem, object, settings) {
   at <- variant_focal(problem, 1L, settings)$at
   level <- if (settings$x == "detrend") person_level(model, at) else person_models(y, codes, n)$coef[, 1L]
   out <- rep(NA_real_, nrow(data))
-  out[frame$rows[known]] <- y - person_fitted(model, codes, time[known]) + level[codes] + rep_len(offset, length(frame$y))[known]
+  out[frame$rows[known]] <- off_trend(y, model, codes, time[known]) + level[codes] + rep_len(offset, length(frame$y))[known]
   label <- clean_name(expr_text(problem$marked$response))
   name <- utils::tail(make.unique(c(names(data), paste0(label, "_detrended")), sep = "_"), 1L)
   short <- length(frame$rows) - length(known)

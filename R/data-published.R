@@ -44,9 +44,11 @@
 #'
 #'   Nickell, S. (1981). Biases in dynamic models with fixed effects. *Econometrica*, 49(6), 1417-1426. \doi{10.2307/1911408}
 #' @examples
-#' # the alliance of the session before as a deviation from the patient's own line, with an effect that differs between patients
+#' # the alliance of the session before as a deviation from the patient's own line, with an effect
+#' # that differs between patients
 #' fit <- hlm(core ~ session + within(lagged(wai), detrend = TRUE) * personality +
-#'   (1 + session + within(lagged(wai), detrend = TRUE) | patient), data = falkenstrom2013, time = session)
+#'   (1 + session + within(lagged(wai), detrend = TRUE) | patient),
+#'   data = falkenstrom2013, time = session)
 #' summary(fit)
 "falkenstrom2013"
 
@@ -96,8 +98,10 @@
 #'   Raudenbush, S. W., & Bryk, A. S. (2002). *Hierarchical linear models* (2nd ed.). Sage.
 #' @examples
 #' # Is the within-person task effect stronger in imaginal exposure?
-#' hlm(ptsd ~ week + within(lagged(task), detrend = TRUE) * treatment + (1 + week | patient), data = hoffart2013, time = week)
+#' hlm(ptsd ~ week + within(lagged(task), detrend = TRUE) * treatment + (1 + week | patient),
+#'   data = hoffart2013, time = week)
 #'
 #' # In the row of week 1 the lagged value is that of week 0, so `at = 1` is the level at the start.
-#' hlm(ptsd ~ week * between(lagged(bond), detrend = TRUE, at = 1) + (1 + week | patient), data = hoffart2013, time = week)
+#' hlm(ptsd ~ week * between(lagged(bond), detrend = TRUE, at = 1) + (1 + week | patient),
+#'   data = hoffart2013, time = week)
 "hoffart2013"

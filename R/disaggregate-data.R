@@ -167,7 +167,7 @@ spread_columns <- function(means, frame, source, keep) {
   model <- list(coef = means$coef, centre = means$centre)
   lapply(means$columns, function(column) {
     if (column$kind == "within") {
-      return(frame$values[[source$value]] - person_fitted(model, code, frame$time))
+      return(off_trend(frame$values[[source$value]], model, code, frame$time))
     }
     if (column$level == "") {
       return(column$value[code])

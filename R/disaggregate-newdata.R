@@ -124,14 +124,14 @@ own_models <- function(state, labels, means) {
 }
 
 newdata_within <- function(state, model) {
-  level <- rep(NA_real_, length(state$x))
+  out <- rep(NA_real_, length(state$x))
   known <- !is.na(state$known)
-  level[known] <- person_fitted(model, state$known[known], state$time[known])
+  out[known] <- off_trend(state$x[known], model, state$known[known], state$time[known])
   if (!is.null(state$own)) {
     new <- state$own$codes > 0L
-    level[new] <- person_fitted(state$own$model, state$own$codes[new], state$time[new])
+    out[new] <- off_trend(state$x[new], state$own$model, state$own$codes[new], state$time[new])
   }
-  state$x - level
+  out
 }
 
 newdata_between <- function(column, state, model, rows) {

@@ -62,7 +62,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
   for (column in spec$columns) {
     if (column$kind == "lag" || column$source != key) next
     made <- if (column$kind == "within") {
-      list(x = x - person_fitted(model, person$codes, frame$time), means = list(kind = "within", level = "", at = 0))
+      list(x = off_trend(x, model, person$codes, frame$time), means = list(kind = "within", level = "", at = 0))
     } else {
       between_column(column, model, person, frame, control$weighting)
     }
@@ -124,6 +124,16 @@ person_fitted <- function(model, codes, time) {
   }
   s <- time - model$centre[codes]
   horner(model$coef[codes, , drop = FALSE], s)
+}
+
+# The deviation from it. What rounding leaves of a value on the trend is no deviation: a person with as few values as the trend has coefficients, or
+# whose values lie on a line, has none. (From a mean it is the same in all rows of such a person, and so no variance.)
+off_trend <- function(x, model, codes, time) {
+  out <- x - person_fitted(model, codes, time)
+  if (is.null(model$centre)) return(out)
+  size <- abs(x) + horner(abs(model$coef[codes, , drop = FALSE]), abs(time - model$centre[codes]))
+  out[which(abs(out) <= 64 * .Machine$double.eps * size)] <- 0
+  out
 }
 
 # The person's level: the mean, or the trend at time `at`.

@@ -55,10 +55,12 @@ pattern_moments <- function(time, degree) {
 
 # The sessions of the analysed rows of a fit; time in units of the lag.
 fit_panel <- function(fit, lag, degree = 0L) {
-  person <- person_factor(fit)
+  panel_moments(as.integer(person_factor(fit)$codes), fit_times(fit) / lag, degree)
+}
+
+fit_times <- function(fit) {
   origin <- if (length(fit$means)) fit$means[[1L]]$origin
-  time <- time_values(fit$data[[fit$time]], fit$time, origin)$values[fit$rows]
-  panel_moments(as.integer(person$codes), time / lag, degree)
+  time_values(fit$data[[fit$time]], fit$time, origin)$values[fit$rows]
 }
 
 powers <- function(panel, rho, shift = 0L) rho^(seq_len(ncol(panel$c)) + shift)

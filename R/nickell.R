@@ -43,7 +43,8 @@
 #'   other coefficient: `term`,
 #'   `type`, `estimate`, `bias`, `ratio` (bias over standard error), `source` (the lagged outcome). `NULL`, with a message, when no lagged outcome is
 #'   in the model.
-#' @section Errors: `hlm_error_data` when `fit` is no fit of [hlm()].
+#' @section Errors: `hlm_error_data` when `fit` is no fit of [hlm()]; `hlm_error_covariance` for a model with a residual structure, for which the
+#'   formulas do not hold.
 #' @source Nickell (1981), *Econometrica* 49, 1417-1426, eqs. 18 and 26; Allison, Williams and Moral-Benito (2017), *Socius* 3, 1-17; Hamaker, Kuiper
 #'   and Grasman
 #'   (2015), *Psychological Methods* 20, 102-116; Hamaker and Grasman (2015), *Frontiers in Psychology* 5, 1492; Falkenström et al. (2017), *Journal of
@@ -57,6 +58,7 @@
 nickell_bias <- function(fit, ...) {
   check_dots(...)
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
+  check_independent_residuals(fit, "The expected bias is")
   found <- nickell_of(fit)
   if (is.null(found)) inform_hlm("nickell", "The model has no lagged outcome among its predictors, so this bias does not arise.")
   found
@@ -64,7 +66,8 @@ nickell_bias <- function(fit, ...) {
 
 # NULL without a lagged outcome. `columns`: as lagged_outcome() gives them; `shift`: added to the estimate of a model of the change.
 nickell_of <- function(fit, columns = lagged_outcome(fit), shift = 0) {
-  if (is.null(columns)) return(NULL)
+  # the formulas are those of independent residuals
+  if (is.null(columns) || has_residual_structure(fit)) return(NULL)
   parts <- lapply(seq_len(nrow(columns)), function(i) nickell_column(fit, columns[i, ], shift))
   structure(
     list(table = do.call(rbind, lapply(parts, `[[`, "row")), effects = do.call(rbind, lapply(parts, `[[`, "effects"))), class = "hlm_nickell"
@@ -95,7 +98,7 @@ nickell_column <- function(fit, column, shift = 0) {
   place <- match(column$term, names(fixef.hlm(fit)))
   vcov <- fit$core$vcov
   made <- if (column$form == "within") {
-    solve_within(panel, estimate, fit$core$sigma^2 / vcov[place, place], fit$core$sigma^2)
+    solve_within(panel, estimate, fit$core$sigma^2 / vcov[place, place], error_variance(fit, panel, column))
   } else {
     solve_raw(fit, panel, estimate, column, shift)
   }
@@ -106,6 +109,21 @@ nickell_column <- function(fit, column, shift = 0) {
     fewest = min(panel$sessions), most = max(panel$sessions), note = made$note, stringsAsFactors = FALSE
   )
   list(row = row, effects = passed_on(fit, place, bias))
+}
+
+# The residual variance of the model also holds the trends of the persons' outcomes when only the predictors are detrended: the variance around
+# each person's own trend of what the fixed effects leave over does not.
+error_variance <- function(fit, panel, column) {
+  if (column$degree == 0L) return(fit$core$sigma^2)
+  person <- person_factor(fit)
+  codes <- as.integer(person$codes)
+  time <- fit_times(fit)
+  left <- fit$design$y - design_offset(fit$design) - drop(kept_x(fit) %*% fixef.hlm(fit))
+  model <- person_models(left, codes, length(person$levels), time, column$degree)
+  # persons with no more rows than coefficients have no rest
+  rest <- off_trend(left, model, codes, time)
+  rest[(tabulate(codes)[codes]) <= column$degree + 1L] <- 0
+  sum(design_weights(fit$design) * rest^2) / (panel$rows - sum(panel$trace) - 1)
 }
 
 # The others' bias is minus the regression of the earlier value on them (weights of the model) times its bias (Nickell 1981, eq. 26); by the

@@ -10,7 +10,7 @@
 #'
 #' @param x A fitted model of class `hlm`, or the result of [person_slopes()].
 #' @param term,group,level,own,ddf As in [person_slopes()]; not used when `x` is its result.
-#' @param labels Write the persons' names on the axis? By default for up to 60 persons.
+#' @param labels Write the persons' names on the axis? By default for up to 40 persons.
 #' @param max_persons At most so many persons, spread evenly over the sorted slopes; all by default.
 #' @param ... Not used.
 #' @return A 'ggplot' object.
@@ -24,7 +24,7 @@ plot_slopes <- function(x, term = NULL, group = NULL, level = 0.95, own = c("alo
   rlang::check_installed("ggplot2", "to draw plots")
   if (!inherits(x, "hlm_person_slopes")) x <- person_slopes(x, term, group, level, own, ddf)
   check_max_persons(max_persons)
-  if (is.null(labels)) labels <- min(nrow(x$slopes), max_persons) <= 60L
+  if (is.null(labels)) labels <- min(nrow(x$slopes), max_persons) <= 40L
   check_flag(labels, "labels")
   table <- x$slopes[order(x$slopes$slope, x$slopes$person), , drop = FALSE]
   if (nrow(table) > max_persons) table <- table[even_places(nrow(table), max_persons), , drop = FALSE]

@@ -96,13 +96,18 @@ plot_ranef <- function(x, group, level) {
   plot
 }
 
+# A nested factor answers to its own name, too: "patient" for "patient:therapist".
 check_group <- function(x, group) {
-  if (is.null(group)) return(group_names(x)[[1L]])
-  if (!is.character(group) || length(group) != 1L || !group %in% group_names(x)) {
+  names <- group_names(x)
+  if (is.null(group)) return(names[[1L]])
+  one <- is.character(group) && length(group) == 1L
+  if (one && group %in% names) return(group)
+  nested <- if (one) names[vapply(strsplit(names, ":", fixed = TRUE), `[[`, "", 1L) %in% group]
+  if (length(nested) != 1L) {
     abort_hlm("data", c(
       "{.arg group} = {.val {group}} is not a grouping factor of this model.",
-      i = "Grouping factors: {.val {group_names(x)}}."
+      i = "Grouping factors: {.val {names}}."
     ))
   }
-  group
+  nested
 }

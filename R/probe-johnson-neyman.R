@@ -56,7 +56,8 @@
 #' d$severity <- rnorm(60, 20, 4)[d$patient]
 #' d$alliance <- rnorm(60)[d$patient] + rnorm(360)
 #' d$distress <- 20 - d$alliance * (d$severity - 16) / 8 + rnorm(60)[d$patient] + rnorm(360)
-#' fit <- hlm(distress ~ within(alliance) * severity + between(alliance) + (1 + within(alliance) | patient), d)
+#' fit <- hlm(distress ~ within(alliance) * severity + between(alliance) +
+#'   (1 + within(alliance) | patient), d)
 #' johnson_neyman(fit, pred = within(alliance), modx = severity)
 #' @export
 johnson_neyman <- function(fit, pred, modx, mod2 = NULL, at = NULL, at2 = NULL, level = 0.95, alpha = NULL,

@@ -192,3 +192,16 @@ reciprocal_cluster <- function(expr, names, caller) {
   }
   value
 }
+
+# What `...` hands to hlm() must be arguments of hlm() that reciprocal() does not set itself.
+check_passed_on <- function(dots) {
+  allowed <- c("weights", "na.action", "offset", "contrasts")
+  names <- names(dots) %||% rep("", length(dots))
+  unknown <- setdiff(names, allowed)
+  if (length(unknown)) {
+    abort_hlm("formula", c(
+      "{.fn reciprocal} does not know {cli::qty(length(unknown))}the argument{?s} {.val {ifelse(unknown == '', '(without a name)', unknown)}}.",
+      i = "Is the spelling right? Of {.fn hlm} it hands on {.arg {allowed}}."
+    ))
+  }
+}

@@ -7,7 +7,10 @@ compare_directions <- function(fits, effects, settings) {
   if (anyNA(cross$std.estimate)) {
     return(list(table = NULL, correlation = NA_real_, note = "no test of their difference: a standardised effect is missing"))
   }
-  if (settings$test == "bootstrap") return(bootstrap_difference(fits, cross, settings))
+  if (settings$test == "bootstrap") {
+    for (made in fits) check_independent_residuals(made$fit, "The bootstrap test is", "Use {.code test = \"scores\"}, the default.")
+    return(bootstrap_difference(fits, cross, settings))
+  }
   influence <- tryCatch(lapply(fits, function(made) cross_influence(made, common_cluster(made, fits))), hlm_error = identity)
   if (inherits(influence, "error")) {
     return(list(
@@ -69,12 +72,12 @@ cluster_values <- function(name, made) {
 # Contribution of every cluster (named by its label) to the estimated cross-effect sum_i w_i (beta + b_i): with u_j = X_j'V_j^-1 e_j, M = (X'V^-1X)^-1,
 # a = Z G m (m the weights of the persons' deviations) it is s e'M u_j + a_j'V_j^-1 e_j - (a'V^-1X) M u_j; variances and SDs are taken as given.
 cross_influence <- function(made, unit) {
-  fit <- made$fit
-  check_scores(fit)
+  weights <- cross_weights(made$fit, made$roles$within)
+  # the pass up the tree is for independent residuals
+  fit <- whitened_fit(made$fit)
   check_clusters(fit, unit)
   basis <- tree_basis(fit)
   p <- ncol(basis$x)
-  weights <- cross_weights(fit, made$roles$within)
   a <- deviation_column(fit, made$roles$within, weights)
   if (!is.null(a)) basis$x <- cbind(basis$x, a)
   tree <- tree_of(fit, unit)
@@ -93,13 +96,6 @@ cross_influence <- function(made, unit) {
   }
   influence <- fit$core$sigma * (drop(u %*% solve(total[x, x, drop = FALSE], direction)) + own)
   stats::setNames(influence, unit$labels)
-}
-
-# The pass up the tree knows independent residuals only.
-check_scores <- function(fit) {
-  if (has_residual_structure(fit)) {
-    abort_hlm("covariance", "scores are for independent residuals")
-  }
 }
 
 # Weights of the persons: the ratio of SDs of predictor and outcome over the number of persons in whom both vary.

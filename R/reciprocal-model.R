@@ -102,7 +102,7 @@ detrended_outcome <- function(values, panel, degree, name) {
   codes <- match(panel$codes[rows], unique(panel$codes[rows]))
   model <- person_models(values[rows], codes, max(codes), panel$time[rows], degree)
   level <- person_models(values[rows], codes, max(codes))$coef[codes]
-  out[rows] <- values[rows] - person_fitted(model, codes, panel$time[rows]) + level
+  out[rows] <- off_trend(values[rows], model, codes, panel$time[rows]) + level
   out
 }
 

@@ -50,11 +50,12 @@ path_boxes <- function(x) {
   when <- function(lag) {
     lag <- sort(unique(lag))
     if (!length(lag)) return(NA_character_)
-    paste("session", paste(ifelse(lag == 1L, "t - 1", paste("t -", lag)), collapse = ", "))
+    paste(time_word(x), paste(ifelse(lag == 1L, "t - 1", paste("t -", lag)), collapse = ", "))
   }
+  now <- paste(time_word(x), "t")
   boxes <- data.frame(
     name = c("x_before", "y_before", "x_now", "y_now"), x = c(0, 0, 1, 1), y = c(1, 0, 1, 0),
-    what = settings$labels[c("x", "y", "x", "y")], when = c(when(earlier$x), when(earlier$y), "session t", "session t"), stringsAsFactors = FALSE
+    what = settings$labels[c("x", "y", "x", "y")], when = c(when(earlier$x), when(earlier$y), now, now), stringsAsFactors = FALSE
   )
   boxes <- boxes[!is.na(boxes$when), , drop = FALSE]
   boxes$label <- paste0(vapply(boxes$what, function(text) paste(strwrap(text, 16L), collapse = "\n"), ""), "\n", boxes$when)
@@ -158,7 +159,7 @@ path_caption <- function(x) {
   }
   residual <- paste0("Residual SD: ", paste0(x$settings$labels[c("y", "x")], " ", number(vapply(x$fits[c("xy", "yx")], stats::sigma, 0)), collapse = ", "))
   outcome <- c(
-    switch(x$settings$outcome, change = "Outcomes: change since the session before", residualised = "Outcomes: residualised change"),
+    switch(x$settings$outcome, change = paste("Outcomes: change since the", time_word(x), "before"), residualised = "Outcomes: residualised change"),
     if ("moderation" %in% x$effects$role) "Within effects where the moderators are 0 or at their reference"
   )
   paste(c(

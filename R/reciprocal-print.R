@@ -27,13 +27,19 @@ person_word <- function(fit) {
 
 plural_word <- function(word) if (word == "child") "children" else paste0(word, "s")
 
-session_words <- function(lag) {
-  if (lag == 0L) "the same session" else if (lag == 1L) "the next session" else paste(lag, "sessions later")
+# What a step of time is called: a word that the time variable itself is, or "session".
+time_word <- function(x) {
+  name <- tolower(x$settings$time)
+  if (name %in% c("week", "day", "month", "year", "hour", "visit", "occasion", "wave", "beep")) name else "session"
+}
+
+session_words <- function(lag, word) {
+  if (lag == 0L) paste("the same", word) else if (lag == 1L) paste("the next", word) else paste0(lag, " ", word, "s later")
 }
 
 direction_title <- function(x, way) {
   labels <- x$settings$labels
-  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]]))
+  paste0(labels[[substr(way, 1L, 1L)]], " -> ", labels[[substr(way, 2L, 2L)]], ", ", session_words(x$settings$lags[[way]], time_word(x)))
 }
 
 print_directions <- function(x) {
@@ -46,7 +52,8 @@ print_directions <- function(x) {
     cat(" ", way, ": ", direction_title(x, way), " (", count(n_rows(fit), "row"), n_persons, ")\n", sep = "")
   }
   outcome <- switch(settings$outcome,
-    level = "the level", change = "the change since the earlier session", residualised = "the residual after regression on the earlier session"
+    level = "the level", change = paste("the change since the earlier", time_word(x)),
+    residualised = paste("the residual after regression on the earlier", time_word(x))
   )
   control <- switch(settings$autoregression,
     raw = "controlling its earlier value", within = "controlling its earlier value (centred within persons)", none = "not controlling its earlier value"
@@ -65,25 +72,32 @@ print_side_by_side <- function(x, effects, digits) {
   number <- function(value) ifelse(is.na(value), "", formatC(value, format = "f", digits = 3L))
   decimals <- max(nchar(sub("^[^.]*[.]?", "", shown[, "Estimate"])), 0L)
   limit <- function(value) if (any(grepl("e", shown))) formatC(value, digits = digits, format = "g") else formatC(value, digits = decimals, format = "f")
-  cells <- cbind(
-    ` ` = role_words(effects$role), shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value),
+  tests <- cbind(
+    ` ` = role_words(effects$role), shown, df = format_df(effects$df), t = formatC(effects$statistic, format = "f", digits = 2L), p = format_p(effects$p.value)
+  )
+  intervals <- cbind(
     Interval = paste0("[", limit(effects$conf.low), ", ", limit(effects$conf.high), "]"), Std. = number(effects$std.estimate),
     `Std. interval` = ifelse(is.na(effects$std.low), "", paste0("[", number(effects$std.low), ", ", number(effects$std.high), "]"))
   )
-  blocks <- lapply(c("xy", "yx"), function(way) {
-    mine <- effects$direction == way
-    rbind(
-      c(paste0(way, ": ", direction_title(x, way)), rep("", ncol(cells))),
-      cbind(paste0("  ", effects$term[mine]), cells[mine, , drop = FALSE])
-    )
-  })
-  table <- do.call(rbind, blocks)
-  colnames(table)[[1L]] <- ""
-  print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)])
+  lines <- direction_lines(x, effects, cbind(tests, intervals))
+  if (max(nchar(lines)) > getOption("width")) {
+    # two tables, one below the other
+    lines <- c(direction_lines(x, effects, tests), "", direction_lines(x, effects, cbind(tests[, 1L, drop = FALSE], intervals)))
+  }
+  cat(lines, sep = "\n")
   cat_lines(paste0(
     "(t tests with ", paste(x$inference, collapse = "; "), "; ",
     format(100 * x$settings$conf.level), " % intervals; Std.: persons' own SDs, averaged over persons)"
   ))
+}
+
+# The lines of a table with a heading above the rows of each direction.
+direction_lines <- function(x, effects, cells) {
+  table <- cbind(paste0("  ", effects$term), cells)
+  colnames(table)[[1L]] <- ""
+  lines <- utils::capture.output(print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)]))
+  rows <- lapply(c("xy", "yx"), function(way) c(paste0(" ", way, ": ", direction_title(x, way)), lines[-1L][effects$direction == way]))
+  c(lines[[1L]], unlist(rows))
 }
 
 unname_rows <- function(table) {
@@ -109,9 +123,9 @@ print_slope_spread <- function(x, digits) {
   print_table(cbind(
     Name = slopes$direction, `SD of slopes` = numbers[, 1L],
     Interval = ifelse(is.na(slopes$sd.low), "", paste0("[", numbers[, 2L], ", ", numbers[, 3L], "]")),
-    `Expected with other sign` = percent(slopes$share),
+    `Other sign, expected` = percent(slopes$share),
     ` ` = ifelse(is.na(slopes$share.low), "", paste0("[", percent(slopes$share.low), ", ", percent(slopes$share.high), "]")),
-    `Own slope of other sign` = paste(slopes$other.sign, "of", slopes$persons)
+    `estimated` = paste(slopes$other.sign, "of", slopes$persons)
   ))
   for (note in unique(stats::na.omit(paste0(slopes$direction, ": SD ", slopes$note)[!is.na(slopes$note)]))) cat_lines(note)
 }
@@ -144,11 +158,13 @@ direction_words <- function(x, way) {
   person <- person_word(x$fits[[way]])
   usual <- if (settings$detrend[[substr(way, 1L, 1L)]] > 0L) "expected from the own course of this" else "usual for this"
   lag <- settings$lags[[way]]
-  when <- if (lag == 0L) "In a session with" else if (lag == 1L) "After a session with" else paste(lag, "sessions after one with")
+  step <- time_word(x)
+  a_step <- paste(if (step %in% c("occasion", "hour")) "an" else "a", step)
+  when <- if (lag == 0L) paste("In", a_step, "with") else if (lag == 1L) paste("After", a_step, "with") else paste0(lag, " ", step, "s after one with")
   outcome <- switch(settings$outcome,
-    level = paste(what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
+    level = paste("the value of", what, "was"), change = paste("the change in", what, "since then was"), residualised = paste("the change in", what, "was")
   )
-  where <- if (lag == 0L) "in that session" else if (lag == 1L) "at the next one" else "then"
+  where <- if (lag == 0L) paste("in that", step) else if (lag == 1L) "at the next one" else "then"
   number <- function(value) formatC(abs(value), digits = 2L, format = "fg", flag = "#")
   signed <- function(value) sub("[.]$", "", formatC(value, digits = 2L, format = "fg", flag = "#"))
   limits <- paste0(format(100 * settings$conf.level), " % interval ", signed(row$conf.low), " to ", signed(row$conf.high))

@@ -93,6 +93,8 @@
 #'   function or a type such as `"CR2"`; `cluster` by name.
 #' @param conf.level Confidence level.
 #' @param test,nsim,seed How the standardised effects are compared: `"scores"` or `"bootstrap"`, with number of draws and seed.
+#'   The scores take the standard errors of the models: with `random = "intercept"` and effects that differ between persons these are too small; include the
+#'   slope, take `vcov = "CR2"`, or the bootstrap.
 #' @param ... Further arguments of [hlm()], such as `weights`.
 #' @return An object of class `hlm_reciprocal`, a list:
 #'   * `fits`: the fits `xy` and `yx`, of class `hlm`;
@@ -133,6 +135,8 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   call <- match.call()
   data_name <- substitute(data)
   check_reciprocal_data(data)
+  dots <- as.list(substitute(list(...)))[-1L]
+  check_passed_on(dots)
   names <- names(data)
   given <- list(
     x = capture_series(if (!missing(x)) substitute(x), names, caller, "x"), y = capture_series(if (!missing(y)) substitute(y), names, caller, "y"),
@@ -150,7 +154,7 @@ reciprocal <- function(data, x, y, id, time, moderators = NULL, covariates = NUL
   check_reciprocal(settings)
   data <- reciprocal_rows(data, eval_input(substitute(subset), "subset", data, caller, caller))
   if (is.null(at)) settings$at <- first_time(data, settings$time)
-  passed <- list(REML = REML, control = control, dots = as.list(substitute(list(...)))[-1L], data_name = data_name, caller = caller)
+  passed <- list(REML = REML, control = control, dots = dots, data_name = data_name, caller = caller)
   cluster <- reciprocal_cluster(substitute(cluster), names, caller)
   fits <- list(xy = fit_direction("xy", data, settings, passed), yx = fit_direction("yx", data, settings, passed))
   new_reciprocal(call, fits, settings, list(ddf = ddf, vcov = vcov, cluster = cluster))

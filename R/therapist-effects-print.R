@@ -118,7 +118,7 @@ plot.hlm_therapist_effects <- function(x, labels = NULL, ...) {
   table$place <- table$rank
   unit <- plain_level(x$group)
   person <- plain_level(x$person)
-  if (is.null(labels)) labels <- nrow(table) <= 60L
+  if (is.null(labels)) labels <- nrow(table) <= 40L
   check_flag(labels, "labels")
   kinds <- c("interval holds zero", "interval excludes zero")
   table$what <- factor(ifelse(table$clear, kinds[[2L]], kinds[[1L]]), levels = kinds)

@@ -28,7 +28,7 @@
 #' @param x The result.
 #' @param n Number of therapists to print.
 #' @param digits Significant digits.
-#' @param labels Write the names on the axis? By default for up to 60 groups.
+#' @param labels Write the names on the axis? By default for up to 40 groups.
 #' @param row.names,optional Not used.
 #' @param ... Not used.
 #' @return An object of class `hlm_therapist_effects`, a list:
@@ -41,17 +41,20 @@
 #' * `group`, `person`, `outcome`, `level`, `counts` (therapists, patients, rows), `inference`, `notes`.
 #'
 #' `as.data.frame()` returns `ranking`; [plot()] draws it. For therapists' slopes see [person_slopes()] with `group = "therapist"`.
-#' @section Errors: `hlm_error_design` when there is no group above the persons; `hlm_error_data` when `group` is not a grouping factor.
+#' @section Errors: `hlm_error_design` when there is no group above the persons; `hlm_error_data` when `group` is not a grouping factor;
+#'   `hlm_error_covariance` for a model with a residual structure.
 #' @source Raudenbush and Bryk (2002), *Hierarchical Linear Models*, chapter 8; Crainiceanu and Ruppert (2004), *Journal of the Royal Statistical Society
 #'   B* 66, 165-185 (test); Goldstein and Spiegelhalter (1996), *Journal of the Royal Statistical Society A* 159, 385-443 (ranks); Maas and Hox (2005),
 #'   *Methodology* 1, 86-92 (number of groups).
 #' @examples
-#' fit <- hlm(bai ~ session + wb(wai, level = "therapist") + (1 | therapist / id), implement, time = session)
+#' fit <- hlm(bai ~ session + wb(wai, level = "therapist") + (1 | therapist / id),
+#'   data = implement, time = session)
 #' therapist_effects(fit, interval = "none", nsim = 1000)
 #' @export
 therapist_effects <- function(fit, group = NULL, level = 0.95, interval = c("profile", "none"), test = TRUE, ddf = NULL, nsim = 10000, seed = 1, ...) {
   check_dots(...)
   if (!inherits(fit, "hlm")) abort_hlm("data", "{.arg fit} must be a model fitted with {.fn hlm}.")
+  check_independent_residuals(fit, "The account of therapists is")
   check_level(level)
   interval <- check_choice(interval, c("profile", "none"), "interval")
   check_flag(test, "test")

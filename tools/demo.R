@@ -139,8 +139,13 @@ show_next <- function() {
   say("To read on (folder vignettes/):")
   cat(
     "  get-started            your own CSV, step by step, and what the output means",
+    "  real-trial             the trial above, from audit to conclusion: both directions, slopes, therapists",
+    "  session-by-session     the analysis of Falkenstroem et al. (2013), on synthetic data",
+    "  alliance-components    the analysis of Hoffart et al. (2013), on synthetic data",
     "  alliance-negotiation   Manubens et al. (2023) from the data to the last table, with plots",
+    "  which-df               which degrees of freedom and intervals to trust",
     "  for-lme4-users         what is the same, what differs and why",
+    "  algorithms             every formula, with its source",
     "Help in R: ?hlm\n",
     sep = "\n"
   )

@@ -159,3 +159,26 @@ test_that("the frozen means say what they are", {
   expect_equal(means$count, as.vector(table(d$patient)))
   expect_equal(means$rows, "analysis")
 })
+
+test_that("a person whose values lie on the trend has no deviation from it, in any unit", {
+  # with as many values as coefficients, or a straight line; rounding alone would leave deviations of 1e-16, and a person with an SD
+  n <- 200L
+  d <- withr::with_seed(31L, {
+    sessions <- rep(c(2L, 6L), n / 2L)
+    data.frame(
+      id = rep(seq_len(n), sessions), t = sequence(sessions) * 1.7, x = stats::rnorm(sum(sessions), 40, 8) / 7, y = stats::rnorm(sum(sessions))
+    )
+  })
+  line <- d$id %in% c(2L, 4L)
+  d$x[line] <- 0.1 + d$t[line] / 3
+  fit <- hlm(y ~ within(x, detrend = TRUE) + (1 | id), d, time = t)
+  column <- x_column(fit, "x_within")
+  none <- line | d$id %% 2L == 1L
+  expect_identical(column[none], numeric(sum(none)))
+  expect_true(all(column[!none] != 0))
+  expect_identical(suppressMessages(predict(fit, newdata = d[d$id == 2L, ], re.form = NA)), rep(fixef(fit)[[1L]], 6L), ignore_attr = TRUE)
+  standard <- as.data.frame(standardize(fit, "within-person"))
+  deviation <- stats::ave(seq_len(nrow(d)), d$id, FUN = function(r) stats::residuals(stats::lm(d$x[r] ~ d$t[r])))
+  own <- vapply(setdiff(unique(d$id[!none]), 0L), function(i) stats::sd(deviation[d$id == i]) / stats::sd(d$y[d$id == i]), 0)
+  expect_equal(standard$estimate[standard$term == "x_within"], fixef(fit)[["x_within"]] * mean(own), tolerance = 1e-10)
+})

@@ -150,3 +150,24 @@ test_that("many persons take no time", {
   fit <- hlm(y ~ within(lagged(y)) + (1 | person), d, time = session)
   expect_lt(system.time(nickell_bias(fit))[["elapsed"]], 5)
 })
+
+test_that("with a detrended lag the error variance is that around the persons' own trends", {
+  d <- panel_series(3000L, 10L, 0.4, 1, 91L)
+  d <- d[withr::with_seed(92L, stats::runif(nrow(d))) > 0.2, ]
+  # persons with one session left have no trend
+  expect_warning(fit <- hlm(y ~ within(lagged(y), detrend = TRUE) + (1 | person), d, time = session), class = "hlm_warning")
+  found <- nickell_bias(fit)$table
+  expect_lt(abs(found$rho - 0.4), 0.03)
+  # the residual variance of the model also holds the trends of the outcome
+  left <- fit$core$sigma^2 / fit$core$vcov[2L, 2L]
+  expect_gt(solve_within(fit_panel(fit, 1, 1L), found$estimate, left, fit$core$sigma^2)$rho, 0.45)
+  # the same from base R, person by person
+  residual <- fit$design$y - drop(kept_x(fit) %*% fixef(fit))
+  time <- fit$data$session[fit$rows]
+  rows <- split(seq_along(time), fit$data$person[fit$rows])
+  squares <- vapply(rows, function(r) sum(stats::lm.fit(cbind(1, time[r]), residual[r])$residuals^2), 0)
+  spent <- vapply(rows, function(r) min(length(r), 2L), 0L)
+  expect_equal(
+    error_variance(fit, fit_panel(fit, 1, 1L), data.frame(degree = 1L)), sum(squares) / (length(time) - sum(spent) - 1), tolerance = 1e-10
+  )
+})

@@ -19,3 +19,10 @@ test_that("the caterpillar plot shows each group's deviation and its limits", {
   expect_equal(sort(drawn[[2L]]$xmin), sort(values$conf.low))
   expect_error(plot(fit, "ranef", group = "clinic"), class = "hlm_error_data")
 })
+
+test_that("a nested factor answers to its own name; what is no grouping factor is named", {
+  fit <- hlm(bai ~ session + (1 | therapist / id), implement)
+  expect_identical(check_group(fit, "id"), "id:therapist")
+  expect_identical(check_group(fit, "therapist"), "therapist")
+  for (bad in list("session", c("id", "therapist"), 1, NA, NA_character_)) expect_error(check_group(fit, bad), "therapist", class = "hlm_error_data")
+})

@@ -52,3 +52,8 @@ test_that("autoregression follows the outcome unless it is given", {
   expect_error(parse_autoregression("other", "level"), class = "hlm_error_design")
   expect_identical(parse_outcome("residualized"), "residualised")
 })
+
+test_that("an argument that neither reciprocal() nor hlm() knows is named", {
+  expect_error(reciprocal(implement, wai, bai, id, session, foo = 1), "foo", class = "hlm_error_formula")
+  expect_silent(check_passed_on(alist(weights = w)))
+})

@@ -11,7 +11,7 @@ test_that("print() has both directions, the differences between persons, the com
   out <- printed(implement_both())
   for (part in c(
     "xy: alliance -> anxiety, the next session \\(633 rows of 57 persons\\)", "yx: anxiety -> alliance, the same session", "SD of slopes",
-    "Expected with other sign", "xy minus yx", "In words", "Nickell", "Satterthwaite"
+    "Other sign, expected", "xy minus yx", "In words", "Nickell", "Satterthwaite"
   )) {
     expect_match(out, part)
   }
@@ -24,8 +24,8 @@ test_that("print() has both directions, the differences between persons, the com
 
 test_that("the words say which session, which sign and whether it is clear", {
   words <- direction_words(implement_both(), "xy")
-  expect_match(words, "^After a session with higher alliance than usual for this person, anxiety was neither clearly higher nor clearly lower")
-  expect_match(direction_words(implement_both(), "yx"), "^In a session with higher anxiety than usual for this person, alliance was")
+  expect_match(words, "^After a session with higher alliance than usual for this person, the value of anxiety was neither clearly higher nor clearly lower")
+  expect_match(direction_words(implement_both(), "yx"), "^In a session with higher anxiety than usual for this person, the value of alliance was")
   r <- both_panel()
   clear <- direction_words(r, "xy")
   row <- r$effects[r$effects$role == "within" & r$effects$direction == "xy", ]
@@ -52,4 +52,11 @@ test_that("the printed account of the real trial stays as it is", {
   skip_on_cran()
   withr::local_options(width = 130)
   expect_snapshot(print(implement_both()))
+})
+
+test_that("a narrow console gets two tables, one below the other", {
+  withr::local_options(width = 90)
+  lines <- capture.output(print(implement_both()))
+  expect_lte(max(nchar(lines)), 90L)
+  expect_length(grep("wai_lag1_within", lines), 2L)
 })

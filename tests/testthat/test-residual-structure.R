@@ -86,6 +86,7 @@ residual_right <- c(
   "VarCorr", "anova", "as.data.frame", "augment", "bootstrap", "coef", "compare", "confint", "contest", "contextual", "deviance", "df.residual", "drop1",
   "emm_basis", "extractAIC", "family", "fitted", "fixef", "formula", "getData", "getME", "glance", "icc", "isREML", "isSingular", "level_residuals",
   "logLik", "model.frame", "model.matrix", "ngrps", "nobs", "plot", "plot_spaghetti", "plot_within_between", "predict", "print", "r2", "ranef",
+  "audit", "compare_disaggregation", "johnson_neyman", "person_slopes", "plot_forest", "plot_slopes", "plot_trajectories", "reciprocal", "simple_slopes",
   "recover_data", "refit", "residuals", "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
   # no fit
   "disaggregate", "hlm", "hlm_control", "hlm_threads", "check"
@@ -93,7 +94,8 @@ residual_right <- c(
 residual_refused <- list(
   between_correction = function(fit) between_correction(fit), check_fit = function(fit) check_fit(fit),
   cooks.distance = function(fit) cooks.distance(fit), dfbeta = function(fit) dfbeta(fit), dfbetas = function(fit) dfbetas(fit),
-  hatvalues = function(fit) hatvalues(fit), influence = function(fit) influence(fit), profile = function(fit) profile(fit),
+  hatvalues = function(fit) hatvalues(fit), influence = function(fit) influence(fit), nickell_bias = function(fit) nickell_bias(fit),
+  therapist_effects = function(fit) therapist_effects(fit), profile = function(fit) profile(fit),
   ranef_compare = function(fit) ranef_compare(fit), ranova = function(fit) ranova(fit), reliability = function(fit) reliability(fit),
   rlrt = function(fit) rlrt(fit, 1L), robust_inference = function(fit) robust_inference(fit), rstandard = function(fit) rstandard(fit),
   rstudent = function(fit) rstudent(fit), vcovCR = function(fit) vcovCR.hlm(fit),
