@@ -66,7 +66,7 @@ value_words <- function(value, words) {
 }
 
 slopes_block <- function(x, slopes, digits) {
-  values <- if (is.character(slopes$modx)) slopes$modx else format_column(slopes$modx, digits)
+  values <- if (is.character(slopes$modx)) slopes$modx else format_moderator(slopes$modx, digits)
   words <- ifelse(nzchar(slopes$modx_label), paste0(" (", slopes$modx_label, ")"), "")
   if (!is.character(slopes$modx)) values <- formatC(values, width = max(nchar(values)))
   first <- paste0(values, words, ifelse(slopes$outside, " *", ""))
@@ -75,6 +75,12 @@ slopes_block <- function(x, slopes, digits) {
   table[is.na(slopes$Estimate), -1L] <- ""
   table[is.na(slopes$Estimate), 2L] <- "not estimable"
   table
+}
+
+# Whole numbers, such as 0 and 1 or sessions, stay whole.
+format_moderator <- function(values, digits) {
+  whole <- all(values == round(values) & abs(values) < 1e6, na.rm = TRUE)
+  if (whole) formatC(values, format = "d") else format_column(values, digits)
 }
 
 slope_cells <- function(tests, digits, name) {

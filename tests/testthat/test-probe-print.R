@@ -22,3 +22,9 @@ test_that("many differences are cut off", {
   expect_equal(nrow(found$differences), 36L)
   expect_output(print(found), "16 more")
 })
+
+test_that("whole values of a moderator are printed whole", {
+  expect_identical(format_moderator(c(0, 1), 4L), c("0", "1"))
+  expect_identical(format_moderator(c(-20, 123456), 4L), c("-20", "123456"))
+  expect_identical(format_moderator(c(0.5, 1), 3L), format_column(c(0.5, 1), 3L))
+})
