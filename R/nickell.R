@@ -141,7 +141,7 @@ print.hlm_nickell <- function(x, digits = 3L, ...) {
     Name = table$term, Estimate = number(table$estimate), `True value` = number(table$rho), Bias = number(table$bias),
     Persons = format(table$persons), Sessions = formatC(table$sessions, format = "f", digits = 1L)
   ))
-  cat(" True value: the autoregression that is expected to give this estimate. Sessions: analysed per person, on average\n")
+  cat_lines("True value: the autoregression that is expected to give this estimate. Sessions: analysed per person, on average")
   for (i in seq_len(nrow(table))) {
     if (!is.na(table$note[[i]])) cat(strwrap(table$note[[i]], width = max(40L, getOption("width") - 1L), indent = 1L, exdent = 1L), sep = "\n")
   }

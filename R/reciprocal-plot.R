@@ -102,7 +102,7 @@ arrow_ends <- function(a, b, pair, way) {
   }
   if (a$y == b$y) {
     x <- c(a$x + box_width, b$x - box_width - box_gap)
-    return(list(x = x, y = c(a$y, b$y), label = c(mean(x), a$y + 0.075 * (if (a$y > 0.5) 1 else -1))))
+    return(list(x = x, y = c(a$y, b$y), label = c(mean(x), a$y + 0.11 * (if (a$y > 0.5) 1 else -1))))
   }
   shift <- 0.045 * sign(b$y - a$y)
   x <- c(a$x + box_width, b$x - box_width - box_gap)

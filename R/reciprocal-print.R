@@ -79,7 +79,7 @@ print_side_by_side <- function(x, effects, digits) {
   })
   table <- do.call(rbind, blocks)
   colnames(table)[[1L]] <- ""
-  print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)])
+  print_table(unname_rows(table), right = seq_len(ncol(table))[-(1:2)], fold = 2L)
   cat_lines(paste0(
     "(t tests with ", paste(x$inference, collapse = "; "), "; ",
     format(100 * x$settings$conf.level), " % intervals; Std.: persons' own SDs, averaged over persons)"
@@ -109,9 +109,9 @@ print_slope_spread <- function(x, digits) {
   print_table(cbind(
     Name = slopes$direction, `SD of slopes` = numbers[, 1L],
     Interval = ifelse(is.na(slopes$sd.low), "", paste0("[", numbers[, 2L], ", ", numbers[, 3L], "]")),
-    `Expected with other sign` = percent(slopes$share),
+    `Other sign: expected` = percent(slopes$share),
     ` ` = ifelse(is.na(slopes$share.low), "", paste0("[", percent(slopes$share.low), ", ", percent(slopes$share.high), "]")),
-    `Own slope of other sign` = paste(slopes$other.sign, "of", slopes$persons)
+    `own slopes` = paste(slopes$other.sign, "of", slopes$persons)
   ))
   for (note in unique(stats::na.omit(paste0(slopes$direction, ": SD ", slopes$note)[!is.na(slopes$note)]))) cat_lines(note)
 }

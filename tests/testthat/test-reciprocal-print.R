@@ -11,7 +11,7 @@ test_that("print() has both directions, the differences between persons, the com
   out <- printed(implement_both())
   for (part in c(
     "xy: alliance -> anxiety, the next session \\(633 rows of 57 persons\\)", "yx: anxiety -> alliance, the same session", "SD of slopes",
-    "Expected with other sign", "xy minus yx", "In words", "Nickell", "Satterthwaite"
+    "Other sign: expected", "xy minus yx", "In words", "Nickell", "Satterthwaite"
   )) {
     expect_match(out, part)
   }
