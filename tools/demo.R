@@ -139,8 +139,13 @@ show_next <- function() {
   say("To read on (folder vignettes/):")
   cat(
     "  get-started            your own CSV, step by step, and what the output means",
+    "  real-trial             REAL data: the IMPLEMENT trial from the audit to the conclusion",
+    "  session-by-session     the analysis of Falkenstroem et al. (2013), both directions, on synthetic data",
+    "  alliance-components    task, goal and bond as in Hoffart et al. (2013), on synthetic data",
     "  alliance-negotiation   Manubens et al. (2023) from the data to the last table, with plots",
     "  for-lme4-users         what is the same, what differs and why",
+    "  which-df               which degrees of freedom and intervals to trust, by simulation",
+    "  algorithms             every formula, with its source",
     "Help in R: ?hlm\n",
     sep = "\n"
   )
