@@ -159,7 +159,7 @@ print.hlm_nickell <- function(x, digits = 3L, ...) {
     Name = table$term, Estimate = number(table$estimate), `True value` = number(table$rho), Bias = number(table$bias),
     Persons = format(table$persons), Sessions = formatC(table$sessions, format = "f", digits = 1L)
   ))
-  cat(" True value: the autoregression that is expected to give this estimate. Sessions: analysed per person, on average\n")
+  cat_lines("True value: the autoregression that is expected to give this estimate. Sessions: analysed per person, on average")
   for (i in seq_len(nrow(table))) {
     if (!is.na(table$note[[i]])) cat_lines(table$note[[i]])
   }

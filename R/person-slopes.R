@@ -130,14 +130,15 @@ print.hlm_person_slopes <- function(x, n = 10L, digits = 3L, ...) {
   } else {
     cat(" The variance of the slopes is estimated as zero: no sign that they differ beyond their moderators.\n")
   }
-  cat(" ", slope_counts(x), "\n\n", sep = "")
+  cat_lines(slope_counts(x), exdent = 3L)
+  cat("\n")
   shown <- x$slopes[utils::head(order(x$slopes$slope), n), , drop = FALSE]
   print_table(cbind(
     Name = shown$person, rows = format(shown$n), `own line` = ifelse(is.na(shown$ols), "-", number(shown$ols)), model = number(shown$slope),
     SE = number(shown$se), lower = number(shown$lower), upper = number(shown$upper)
   ))
   if (nrow(x$slopes) > n) cat(" ... ", nrow(x$slopes) - n, " more, in ascending order; all with as.data.frame()\n", sep = "")
-  cat(" own line: least squares from the rows of this ", unit, " alone; model: shrunken towards the average, with its interval\n", sep = "")
+  cat_lines(paste0("own line: least squares from the rows of this ", unit, " alone; model: shrunken towards the average, with its interval"))
   invisible(x)
 }
 

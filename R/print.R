@@ -1,17 +1,38 @@
 # Printed output: readers are clinicians, so sections have plain headings and numbers are aligned.
 
-# Prints a character matrix with its column names; columns of words to the left, of numbers to the right.
-print_table <- function(table, right = NULL, indent = " ") {
+# Prints a character matrix with its column names; columns of words to the left, of numbers to the right. With `fold`, a table wider than the
+# line is broken into blocks that begin with the first `fold` columns, and rows with a first cell only are headings, which take no part in the widths.
+print_table <- function(table, right = NULL, indent = " ", fold = 0L) {
   words <- c("Groups", "Name", "Level", "Rows per group")
   if (is.null(right)) right <- which(!colnames(table) %in% words)
   cells <- rbind(colnames(table), table)
+  heading <- fold > 0L & rowSums(cells[, -1L, drop = FALSE] != "") == 0L
+  widths <- integer(ncol(cells))
   for (j in seq_len(ncol(cells))) {
-    width <- max(nchar(cells[, j], type = "width"))
-    pad <- strrep(" ", width - nchar(cells[, j], type = "width"))
+    widths[[j]] <- max(nchar(cells[!heading, j], type = "width"))
+    pad <- strrep(" ", pmax(widths[[j]] - nchar(cells[, j], type = "width"), 0L))
     cells[, j] <- if (j %in% right) paste0(pad, cells[, j]) else paste0(cells[, j], pad)
   }
-  lines <- apply(cells, 1L, paste, collapse = "  ")
-  cat(paste0(indent, sub(" +$", "", lines)), sep = "\n")
+  cells[heading, -1L] <- ""
+  for (columns in table_blocks(widths + 2L, fold, getOption("width") - nchar(indent) + 2L)) {
+    lines <- apply(cells[, columns, drop = FALSE], 1L, paste, collapse = "  ")
+    cat(paste0(indent, sub(" +$", "", lines)), sep = "\n")
+  }
+}
+
+# Columns of each block: as many as fit, at least one beside the first `fold`.
+table_blocks <- function(widths, fold, room) {
+  kept <- seq_len(fold)
+  rest <- setdiff(seq_along(widths), kept)
+  if (fold == 0L || !length(rest)) return(list(seq_along(widths)))
+  block <- integer(length(rest))
+  used <- Inf
+  for (i in seq_along(rest)) {
+    new <- used + widths[[rest[[i]]]] > room
+    used <- (if (new) sum(widths[kept]) else used) + widths[[rest[[i]]]]
+    block[[i]] <- max(block) + new
+  }
+  unname(lapply(split(rest, block), function(columns) c(kept, columns)))
 }
 
 # Numbers of a column with a common number of decimals, `digits` significant ones for a typical entry.

@@ -167,7 +167,8 @@ print.hlm_lrt <- function(x, ...) {
   notes <- attr(x, "notes")
   for (name in names(notes)) cat(strwrap(paste0(name, ": ", notes[[name]], "."), indent = 1L, exdent = 3L), sep = "\n")
   if (any(p & names(x) == "Pr(>chibar)")) {
-    cat(" Pr(>chibar): for variances, which cannot be negative (mixture of chi-square distributions); Pr(>Chisq) is too large for them.\n")
+    text <- "Pr(>chibar): for variances, which cannot be negative (mixture of chi-square distributions); Pr(>Chisq) is too large for them."
+    cat_lines(text, exdent = 3L)
   }
   invisible(x)
 }

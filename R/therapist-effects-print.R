@@ -39,11 +39,9 @@ print_therapist_variances <- function(x, unit, digits) {
   ))
   first <- match("(Intercept)", v$effect)
   if (!is.na(first)) {
-    cat(" ", percent(v$share[[first]]), " of the variance of the outcome lies between ", unit, "s", sep = "")
-    if (!is.na(v$share_upper[[first]])) {
-      cat("; the data agree with anything from ", percent(v$share_lower[[first]]), " to ", percent(v$share_upper[[first]]), sep = "")
-    }
-    cat(".\n")
+    agree <- paste0("; the data agree with anything from ", percent(v$share_lower[[first]]), " to ", percent(v$share_upper[[first]]))
+    known <- !is.na(v$share_upper[[first]])
+    cat_lines(paste0(percent(v$share[[first]]), " of the variance of the outcome lies between ", unit, "s", if (known) agree, "."))
   }
   if (any(!is.na(v$share_of) & v$effect != "(Intercept)")) {
     cat(" For a slope, share: of its differences between persons, those between ", unit, "s.\n", sep = "")
@@ -84,7 +82,7 @@ print_therapist_predictors <- function(x, digits) {
 print_therapist_ranking <- function(x, unit, n, digits) {
   r <- x$ranking
   if (all(r$se == 0)) {
-    cat("The ", unit, "s cannot be put in order: with a variance of zero between them, all are estimated at the average.\n", sep = "")
+    cat_lines(paste0("The ", unit, "s cannot be put in order: with a variance of zero between them, all are estimated at the average."), 0L)
     return(invisible())
   }
   size <- stats::median(r$se[r$se > 0])

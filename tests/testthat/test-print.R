@@ -62,3 +62,24 @@ test_that("blank lines separate the sections one at a time, at the boundary too"
     expect_false(any(blank[-1L] & blank[-length(blank)]))
   }
 })
+
+test_that("a table wider than the line is folded into blocks that repeat its first columns; headings take no room", {
+  table <- rbind(
+    c("a heading longer than all the names below", "", "", ""), c("one", "within", "1.25", "[0.10, 2.40]"), c("two", "between", "-3.00", "[-4, -2]")
+  )
+  colnames(table) <- c("", " ", "Estimate", "Interval")
+  lines <- function(width, fold) {
+    withr::local_options(width = width)
+    utils::capture.output(print_table(table, right = 3:4, fold = fold))
+  }
+  whole <- lines(80, 2L)
+  expect_length(whole, 4L)
+  expect_identical(whole[[3L]], " one  within       1.25  [0.10, 2.40]")
+  expect_identical(lines(nchar(whole[[3L]]), 2L), whole)
+  folded <- lines(nchar(whole[[3L]]) - 1L, 2L)
+  expect_length(folded, 8L)
+  expect_identical(folded[c(3L, 7L)], c(" one  within       1.25", " one  within   [0.10, 2.40]"))
+  expect_identical(folded[c(2L, 6L)], rep(paste0(" ", table[1L, 1L]), 2L))
+  expect_length(lines(20, 0L), 4L)
+  expect_length(lines(10, 2L), 8L)
+})
