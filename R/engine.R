@@ -10,9 +10,8 @@ engine_call <- function(value) {
 }
 
 raise_condition <- function(cnd) {
-  if (inherits(cnd, "hlm_error_interrupt")) {
-    rlang::interrupt()
-  }
+  # what wanted to jump out of the compiled code (an interrupt, a time limit, a handler of the user's) goes on, see src/entrypoint.c
+  if (!is.null(cnd$jump)) .External(wbhlm_resume, cnd$jump)
   known <- c("formula", "data", "design", "covariance", "numerical", "internal")
   kind <- intersect(sub("^hlm_error_", "", class(cnd)), known)
   kind <- if (length(kind)) kind[1L] else "internal"
@@ -23,11 +22,11 @@ raise_condition <- function(cnd) {
   ))
 }
 
-# Fit by optimisation, from `control$start` when given.
+# Fit by optimisation, from `control$start` when given. `control$progress`: see core_fit().
 engine_fit <- function(design, reml, control) {
   control <- list(
     max_iter = control$max_iter, tol = control$tol, start = control$start,
-    threads = engine_threads(design, control$threads)
+    threads = engine_threads(design, control$threads), progress = control$progress
   )
   result <- engine_call(core_fit(design, reml, control))
   fit <- shape_estimates(result$estimates, design, reml)
@@ -219,8 +218,12 @@ engine_kenward_roger <- function(design, theta) {
 # column, other), places counted from 1. Per parameter list(value, zeta, beta, theta (one row per point), sigma, lower, upper, shortfall).
 engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, points, control) {
   request <- list(parameters = parameters, zeta_max = zeta_max, cutoffs = as.double(cutoffs), points = as.integer(points))
-  control <- list(max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads))
+  step <- local_progress(length(parameters), "Profile likelihood")
+  control <- list(
+    max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads), progress = progress_callback(step)
+  )
   curves <- engine_call(core_profile(design, reml, as.double(theta), request, control))
+  step(length(parameters))
   lapply(curves, function(curve) {
     n <- length(curve$value)
     curve$beta <- matrix(curve$beta, n, byrow = TRUE)

@@ -193,7 +193,7 @@ delete_by_engine <- function(fit, unit, method) {
   back <- t(chol(fit$core$vcov))
   rows_of <- split(seq_along(unit$codes), unit$codes)
   information <- if (method == "one-step") theta_information(fit)
-  pieces <- lapply(rows_of, function(rows) engine_without(fit, rows, method, information, back))
+  pieces <- lapply_progress(rows_of, function(rows) engine_without(fit, rows, method, information, back), paste("Influence of each", unit$name))
   bind <- function(name) do.call(rbind, lapply(pieces, `[[`, name))
   m <- array(bind("m"), c(length(pieces), p, p))
   list(
