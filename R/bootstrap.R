@@ -75,7 +75,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
     group = if (type == "cases") check_boot_group(fit, group), nsim = nsim, seed = check_boot_seed(seed), statistic = statistic, fit = fit
   )
   if (type != "cases" && !is.null(group)) abort_hlm("data", "{.arg group} is only for {.code type = \"cases\"}.")
-  if (!is.null(statistic)) extra0 <- check_statistic(statistic, fit)
+  if (!is.null(statistic)) extra0 <- without_own_progress(check_statistic(statistic, fit))
   options <- boot_options(boot, threads)
   draws <- boot_draws(fit, options)
   boot$status <- draws$status

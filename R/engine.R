@@ -252,21 +252,22 @@ engine_all_finite <- function(x) {
 # Replicates of a fit ("bootstrap") and fits without each block of groups in turn ("jackknife"). `options`: type, nsim, seed, group, threads, progress.
 # The value: matrices of replicates by parameters, missing where a replicate has none, and how each ended.
 engine_bootstrap <- function(design, reml, core, options) {
-  arguments <- bootstrap_arguments(design, reml, core, options)
-  shape_replicates(engine_call(do.call(core_bootstrap, arguments)), core)
+  a <- bootstrap_arguments(design, reml, core, options)
+  shape_replicates(engine_call(core_bootstrap(a$design, a$reml, a$theta, a$beta, a$sigma, a$options)), core)
 }
 
 engine_jackknife <- function(design, reml, core, options, block) {
-  arguments <- bootstrap_arguments(design, reml, core, c(options, list(type = "cases", nsim = 1L, seed = 0)))
-  shape_replicates(engine_call(do.call(core_jackknife, c(arguments, list(block = as.integer(block))))), core)
+  a <- bootstrap_arguments(design, reml, core, c(options, list(type = "cases", nsim = 1L, seed = 0)))
+  shape_replicates(engine_call(core_jackknife(a$design, a$reml, a$theta, a$beta, a$sigma, a$options, as.integer(block))), core)
 }
 
 # The outcomes (double), or the levels drawn (integer), of the replicates `which` of engine_bootstrap() with the same options.
 engine_bootstrap_samples <- function(design, reml, core, options, which) {
-  arguments <- bootstrap_arguments(design, reml, core, options)
-  engine_call(do.call(core_bootstrap_samples, c(arguments, list(which = as.integer(which)))))
+  a <- bootstrap_arguments(design, reml, core, options)
+  engine_call(core_bootstrap_samples(a$design, a$reml, a$theta, a$beta, a$sigma, a$options, as.integer(which)))
 }
 
+# Spelled out in the calls above, not by do.call(): the message of an error that R raises meanwhile (a time limit) shows the call.
 bootstrap_arguments <- function(design, reml, core, options) {
   options$seed <- as.double(options$seed)
   options$group <- if (!is.null(options$group)) as.integer(options$group)

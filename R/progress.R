@@ -62,6 +62,14 @@ silent_progress <- function(done) invisible()
 
 end_progress <- function() progress_state$busy <- FALSE
 
+# Computes without showing progress: for what belongs to a computation that shows its own later.
+without_own_progress <- function(code) {
+  before <- progress_state$busy
+  on.exit(progress_state$busy <- before)
+  progress_state$busy <- TRUE
+  code
+}
+
 # What the compiled code calls at each poll; NULL saves it the call.
 progress_callback <- function(step, offset = 0L) {
   if (identical(step, silent_progress)) return(NULL)
