@@ -15,8 +15,8 @@
 #' @section Stopping:
 #' Ctrl-C, Esc, the stop button, [setTimeLimit()] and `R.utils::withTimeout()` end a computation within a fraction of a second, in compiled code, too. The
 #' session is as before: nothing half-done is kept, threads are free again, the next call gives the same numbers as in a new session. Conditions arrive as
-#' from any R code: an interrupt has class `interrupt`, the end of a time limit is R's own error. With a `seed` the state of R's random numbers is put back; without one
-#' (`seed = NULL`) it is where the stopped computation left it, so call [set.seed()] before you start again.
+#' from any R code: an interrupt has class `interrupt`, the end of a time limit is R's own error. With a `seed` the state of R's random numbers is
+#' put back; without one (`seed = NULL`) it is where the stopped computation left it, so call [set.seed()] before you start again.
 #'
 #' @section Threads:
 #' See [hlm_threads()].
