@@ -11,7 +11,7 @@ core_bootstrap_samples <- function(design, reml, theta, beta, sigma, options, wh
 # Fits without each block of groups in turn; `block` gives the block (1, 2, ...) of every level of the factor `options$group`.
 core_jackknife <- function(design, reml, theta, beta, sigma, options, block) .Call(wrap__core_jackknife, design, reml, theta, beta, sigma, options, block)
 
-# Fits the model. See design/0001-contract.md.
+# Fits the model. See design/0001-contract.md. `control$progress` (function(done) or NULL) gets 0 while the rows are read, then 1.
 core_fit <- function(design, reml, control) .Call(wrap__core_fit, design, reml, control)
 
 # Estimates at theta, without optimisation.
@@ -56,5 +56,6 @@ available_cores <- function() .Call(wrap__available_cores)
 # or until interrupted, and returns the seconds) or "sum" (1 + 2 + ... + `amount` on the pool).
 bridge_probe <- function(what, threads, amount) .Call(wrap__bridge_probe, what, threads, amount)
 
-# The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for.
+# The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for; `control$progress` (function(done)
+# or NULL) counts the curves.
 core_profile <- function(design, reml, theta, request, control) .Call(wrap__core_profile, design, reml, theta, request, control)

@@ -43,7 +43,7 @@ run_audit <- function(a, checks = audit_checks()) {
   if (is.null(a$fit)) checks <- Filter(function(check) !"fit" %in% check$needs, checks)
   unmet <- lapply(checks, function(check) audit_unmet(a, check$needs))
   open <- vapply(unmet, is.null, NA)
-  found <- lapply(checks[open], function(check) check$run(a))
+  found <- lapply_progress(checks[open], function(check) check$run(a), "Checks", length(a$row) >= progress_rows)
   hit <- !vapply(found, is.null, NA)
   findings <- found[hit]
   rank <- match(vapply(findings, `[[`, "", "severity"), audit_severities())

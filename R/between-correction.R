@@ -106,13 +106,13 @@ corrected_fit <- function(fit, problem, moments) {
 # Central differences with steps of a thousandth of a standard error: the coefficients are smooth in a, T and S.
 calibration_derivative <- function(beta_at, parameters) {
   step <- 1e-3 * sqrt(pmax(diag(parameters$covariance), 0))
-  columns <- lapply(seq_along(step), function(k) {
+  columns <- lapply_progress(seq_along(step), function(k) {
     if (step[[k]] == 0) return(0 * beta_at(parameters$value))
     up <- down <- parameters$value
     up[[k]] <- up[[k]] + step[[k]]
     down[[k]] <- down[[k]] - step[[k]]
     (beta_at(up) - beta_at(down)) / (2 * step[[k]])
-  })
+  }, "Uncertainty of the correction")
   matrix(unlist(columns), ncol = length(step))
 }
 

@@ -75,10 +75,9 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
     group = if (type == "cases") check_boot_group(fit, group), nsim = nsim, seed = check_boot_seed(seed), statistic = statistic, fit = fit
   )
   if (type != "cases" && !is.null(group)) abort_hlm("data", "{.arg group} is only for {.code type = \"cases\"}.")
-  if (!is.null(statistic)) extra0 <- check_statistic(statistic, fit)
+  if (!is.null(statistic)) extra0 <- without_own_progress(check_statistic(statistic, fit))
   options <- boot_options(boot, threads)
-  options$progress <- boot_progress(nsim, "Bootstrap")
-  draws <- engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, options)
+  draws <- boot_draws(fit, options)
   boot$status <- draws$status
   boot$theta <- draws$theta
   boot$free <- draws$free
@@ -93,6 +92,15 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   if (!is.null(statistic)) boot <- add_statistic(boot, draws, extra0)
   report_replicates(boot)
   structure(boot, class = "hlm_boot")
+}
+
+# The replicates' estimates, with progress.
+boot_draws <- function(fit, options) {
+  step <- local_progress(options$nsim, "Bootstrap")
+  options$progress <- progress_callback(step)
+  draws <- engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, options)
+  step(options$nsim)
+  draws
 }
 
 # Arguments ------------------------------------------------------------------------------------------------------------------------
@@ -170,22 +178,6 @@ boot_options <- function(boot, threads = NULL) {
   )
 }
 
-# A progress bar, which 'cli' shows once two seconds have gone by, for those who look on. The callback says whether to go on: an error or an
-# interrupt inside it must not jump out of compiled code.
-boot_progress <- function(total, what, envir = parent.frame()) {
-  if (!rlang::is_interactive()) return(NULL)
-  id <- cli::cli_progress_bar(what, total = total, .envir = envir)
-  function(done) {
-    tryCatch(
-      {
-        cli::cli_progress_update(set = done, id = id, .envir = envir)
-        TRUE
-      },
-      error = function(cnd) TRUE, interrupt = function(cnd) FALSE
-    )
-  }
-}
-
 # Parameters -----------------------------------------------------------------------------------------------------------------------
 
 boot_usable <- function(status) status %in% c("converged", "boundary")
@@ -244,15 +236,17 @@ bounded_ratio <- function(covariance, variances) {
 
 # Statistics computed in R -----------------------------------------------------------------------------------------------------------
 
-# Adds the columns of `statistic`. Samples are asked of the core a hundred at a time: all outcomes at once would be nsim times the data.
+# Adds the columns of `statistic`. Samples are asked of the core a hundred at a time, fewer of big data:
+# all outcomes at once would be nsim times the data.
 add_statistic <- function(boot, draws, extra0) {
   values <- matrix(NA_real_, boot$nsim, length(extra0), dimnames = list(NULL, names(extra0)))
   usable <- which(boot_usable(boot$status))
   options <- boot_options(boot)
-  step <- boot_progress(length(usable), "Statistic")
+  step <- local_progress(length(usable), "Statistic")
   done <- 0L
   problems <- character()
-  for (part in split(usable, (seq_along(usable) - 1L) %/% 100L)) {
+  batch <- max(1, min(100, 1e7 %/% n_rows(boot$fit)))
+  for (part in split(usable, (seq_along(usable) - 1L) %/% batch)) {
     samples <- engine_bootstrap_samples(known_design(boot$fit), isTRUE(boot$fit$REML), boot$fit$core, options, part)
     for (k in seq_along(part)) {
       refitted <- sample_fit(boot$fit, samples[[k]], options$group, draws$theta[part[[k]], ], as.character(boot$status[[part[[k]]]]),
@@ -263,9 +257,9 @@ add_statistic <- function(boot, draws, extra0) {
       } else {
         problems <- c(problems, if (is.numeric(value)) "another number of values" else conditionMessage(value))
       }
+      done <- done + 1L
+      step(done)
     }
-    done <- done + length(part)
-    if (!is.null(step)) step(done)
   }
   if (length(problems)) {
     warn_hlm("bootstrap", c(

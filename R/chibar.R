@@ -67,7 +67,9 @@ simulated_weights <- function(information, blocks, nsim) {
   information <- information * outer(unit, unit)
   root <- chol(information)
   draws <- matrix(stats::rnorm(nsim * r), r)
+  step <- local_progress(nsim, "Null distribution")
   share <- vapply(seq_len(nsim), function(i) {
+    step(i)
     projected_share(drop(backsolve(root, draws[, i])), drop(crossprod(root, draws[, i])), information, cone, sum(draws[, i]^2))
   }, 0)
   none <- mean(share == 0)

@@ -107,7 +107,7 @@ compare_disaggregation <- function(fit, variable = NULL, variants = NULL, time =
   problem <- comparison_problem(fit, focal, clock, data, degree, at)
   specifications <- chosen_specifications(variants, problem$base, problem$step)
   check_clock(problem, specifications)
-  made <- lapply(specifications, function(specification) one_specification(problem, specification, asked, fits))
+  made <- lapply_progress(specifications, function(specification) one_specification(problem, specification, asked, fits), "Ways of splitting")
   collect_comparison(problem, specifications, made, asked, fits)
 }
 

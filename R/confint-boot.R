@@ -158,8 +158,7 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   block <- if (levels <= jackknife_groups) seq_len(levels) else rep_len(seq_len(jackknife_blocks), levels)
   options <- boot_options(list(fit = fit, group = group), threads)
   options <- options[c("group", "threads", "max_iter", "tol")]
-  options$progress <- boot_progress(max(block), "Jackknife")
-  draws <- engine_jackknife(fit$design, isTRUE(fit$REML), fit$core, options, block)
+  draws <- jackknife_draws(fit, options, block)
   values <- boot_parameters(fit, draws)$values
   usable <- boot_usable(draws$status)
   values[!usable, ] <- NA_real_
@@ -174,9 +173,19 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   (nrow(values) - 1) * (rep(colMeans(values, na.rm = TRUE), each = nrow(values)) - values)
 }
 
+jackknife_draws <- function(fit, options, block) {
+  step <- local_progress(max(block), "Jackknife")
+  options$progress <- progress_callback(step)
+  draws <- engine_jackknife(fit$design, isTRUE(fit$REML), fit$core, options, block)
+  step(max(block))
+  draws
+}
+
 jackknife_statistic <- function(object, draws, g, block) {
   wanted <- sum(object$kind == "statistic")
+  step <- local_progress(max(block), "Jackknife of the statistic")
   values <- vapply(seq_len(max(block)), function(i) {
+    step(i)
     if (!boot_usable(draws$status[[i]])) return(rep(NA_real_, wanted))
     without <- sample_fit(object$fit, which(block != i), g, draws$theta[i, ], as.character(draws$status[[i]]))
     value <- tryCatch(as.double(object$statistic(without)), error = function(cnd) NULL)

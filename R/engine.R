@@ -10,9 +10,8 @@ engine_call <- function(value) {
 }
 
 raise_condition <- function(cnd) {
-  if (inherits(cnd, "hlm_error_interrupt")) {
-    rlang::interrupt()
-  }
+  # what wanted to jump out of the compiled code (an interrupt, a time limit, a handler of the user's) goes on, see src/entrypoint.c
+  if (!is.null(cnd$jump)) .External(wbhlm_resume, cnd$jump)
   known <- c("formula", "data", "design", "covariance", "numerical", "internal")
   kind <- intersect(sub("^hlm_error_", "", class(cnd)), known)
   kind <- if (length(kind)) kind[1L] else "internal"
@@ -23,11 +22,11 @@ raise_condition <- function(cnd) {
   ))
 }
 
-# Fit by optimisation, from `control$start` when given.
+# Fit by optimisation, from `control$start` when given. `control$progress`: see core_fit().
 engine_fit <- function(design, reml, control) {
   control <- list(
     max_iter = control$max_iter, tol = control$tol, start = control$start,
-    threads = engine_threads(design, control$threads)
+    threads = engine_threads(design, control$threads), progress = control$progress
   )
   result <- engine_call(core_fit(design, reml, control))
   fit <- shape_estimates(result$estimates, design, reml)
@@ -219,8 +218,12 @@ engine_kenward_roger <- function(design, theta) {
 # column, other), places counted from 1. Per parameter list(value, zeta, beta, theta (one row per point), sigma, lower, upper, shortfall).
 engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, points, control) {
   request <- list(parameters = parameters, zeta_max = zeta_max, cutoffs = as.double(cutoffs), points = as.integer(points))
-  control <- list(max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads))
+  step <- local_progress(length(parameters), "Profile likelihood")
+  control <- list(
+    max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads), progress = progress_callback(step)
+  )
   curves <- engine_call(core_profile(design, reml, as.double(theta), request, control))
+  step(length(parameters))
   lapply(curves, function(curve) {
     n <- length(curve$value)
     curve$beta <- matrix(curve$beta, n, byrow = TRUE)
@@ -249,21 +252,22 @@ engine_all_finite <- function(x) {
 # Replicates of a fit ("bootstrap") and fits without each block of groups in turn ("jackknife"). `options`: type, nsim, seed, group, threads, progress.
 # The value: matrices of replicates by parameters, missing where a replicate has none, and how each ended.
 engine_bootstrap <- function(design, reml, core, options) {
-  arguments <- bootstrap_arguments(design, reml, core, options)
-  shape_replicates(engine_call(do.call(core_bootstrap, arguments)), core)
+  a <- bootstrap_arguments(design, reml, core, options)
+  shape_replicates(engine_call(core_bootstrap(a$design, a$reml, a$theta, a$beta, a$sigma, a$options)), core)
 }
 
 engine_jackknife <- function(design, reml, core, options, block) {
-  arguments <- bootstrap_arguments(design, reml, core, c(options, list(type = "cases", nsim = 1L, seed = 0)))
-  shape_replicates(engine_call(do.call(core_jackknife, c(arguments, list(block = as.integer(block))))), core)
+  a <- bootstrap_arguments(design, reml, core, c(options, list(type = "cases", nsim = 1L, seed = 0)))
+  shape_replicates(engine_call(core_jackknife(a$design, a$reml, a$theta, a$beta, a$sigma, a$options, as.integer(block))), core)
 }
 
 # The outcomes (double), or the levels drawn (integer), of the replicates `which` of engine_bootstrap() with the same options.
 engine_bootstrap_samples <- function(design, reml, core, options, which) {
-  arguments <- bootstrap_arguments(design, reml, core, options)
-  engine_call(do.call(core_bootstrap_samples, c(arguments, list(which = as.integer(which)))))
+  a <- bootstrap_arguments(design, reml, core, options)
+  engine_call(core_bootstrap_samples(a$design, a$reml, a$theta, a$beta, a$sigma, a$options, as.integer(which)))
 }
 
+# Spelled out in the calls above, not by do.call(): the message of an error that R raises meanwhile (a time limit) shows the call.
 bootstrap_arguments <- function(design, reml, core, options) {
   options$seed <- as.double(options$seed)
   options$group <- if (!is.null(options$group)) as.integer(options$group)

@@ -105,7 +105,9 @@ icc_boot <- function(fit, shares, level, nsim, seed) {
   }
   coefficients <- level_coefficients(fit)
   count <- nrow(shares)
+  step <- local_progress(nsim, "Bootstrap")
   draws <- keep_seed(seed, vapply(seq_len(nsim), function(i) {
+    step(i)
     again <- refit.hlm(fit, simulate.hlm(fit)[[1L]])
     variance <- c(level_variances(again, coefficients), residual_variance(again))
     c(variance / sum(variance), icc2_value(variance, shares))

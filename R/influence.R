@@ -83,8 +83,11 @@ resolve_unit <- function(fit, level) {
 
 # A list over groups in the units of the basis (gamma: deviations; sigma relative); see new_influence() for what becomes of it.
 delete_by_tree <- function(fit, unit, tree, one_step) {
+  done <- local_progress(4L, paste("Influence of each", unit$name), n_rows(fit) >= progress_rows)
   pass <- tree_pass(fit, tree, derivatives = one_step)
+  done(1L)
   change <- tree_without(tree, pass)
+  done(2L)
   p <- dim(change$t)[[2L]] - 1L
   whiten <- model_basis(pass$total$t, p)
   rest <- rest_moments(pass$total$t, change$t, whiten)
@@ -93,6 +96,7 @@ delete_by_tree <- function(fit, unit, tree, one_step) {
   gls <- gls_without(rest, p, nu)
   theta <- matrix(fit$core$theta, length(nu), length(fit$core$theta), byrow = TRUE)
   gls$leverage <- p - batch_trace(rest, p)
+  done(3L)
   if (one_step) {
     slopes <- Map(function(total, a) rest_moments(total, a, whiten), pass$total$dt, change$dt)
     log_det <- sweep(change$d_log_det, 2L, drop(pass$total$d_log_det), "+")
@@ -101,6 +105,7 @@ delete_by_tree <- function(fit, unit, tree, one_step) {
     theta <- theta + moved$step
     theta <- bound_theta(fit, theta)
   }
+  done(4L)
   back <- fit$core$sigma * backsolve(pass$basis$r, whiten[seq_len(p), seq_len(p), drop = FALSE])
   c(gls, list(theta = theta, back = back, p = p))
 }
@@ -193,7 +198,7 @@ delete_by_engine <- function(fit, unit, method) {
   back <- t(chol(fit$core$vcov))
   rows_of <- split(seq_along(unit$codes), unit$codes)
   information <- if (method == "one-step") theta_information(fit)
-  pieces <- lapply(rows_of, function(rows) engine_without(fit, rows, method, information, back))
+  pieces <- lapply_progress(rows_of, function(rows) engine_without(fit, rows, method, information, back), paste("Influence of each", unit$name))
   bind <- function(name) do.call(rbind, lapply(pieces, `[[`, name))
   m <- array(bind("m"), c(length(pieces), p, p))
   list(

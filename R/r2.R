@@ -135,10 +135,12 @@ r2_boot <- function(fits, statistic, nsim, seed = NULL) {
   size <- length(statistic(fits))
   failed <- 0L
   values <- matrix(NA_real_, nsim, size)
+  step <- local_progress(nsim, "Bootstrap")
   for (i in seq_len(nsim)) {
     y <- simulate.hlm(fits[[1L]], 1L)[[1L]]
     value <- tryCatch(statistic(lapply(fits, refit.hlm, newresp = y)), hlm_error = function(e) NULL)
     if (is.null(value)) failed <- failed + 1L else values[i, ] <- value
+    step(i)
   }
   if (failed == nsim) abort_hlm("numerical", "None of the {nsim} bootstrap samples could be fitted.")
   list(values = values, failed = failed)

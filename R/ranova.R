@@ -53,7 +53,7 @@ ranova.hlm <- function(model, reduce.terms = TRUE, ..., nsim = 2000, seed = 1) {
   smaller <- unlist(lapply(seq_along(model$design$terms), function(t) {
     if (reduce.terms) reduced_designs(model, t) else whole_term(model, t)
   }), recursive = FALSE)
-  fits <- lapply(smaller, function(design) fit_reduced(model, design))
+  fits <- lapply_progress(smaller, function(design) fit_reduced(model, design), "Smaller models", n_rows(model) >= progress_rows)
   loglik <- -c(model$core$criterion, vapply(fits, function(fit) fit$core$criterion, 0)) / 2
   npar <- c(n_parameters_hlm(model), vapply(fits, n_parameters_hlm, 0))
   lrt <- 2 * pmax(0, loglik[[1L]] - loglik[-1L])

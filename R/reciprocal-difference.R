@@ -136,6 +136,7 @@ bootstrap_difference <- function(fits, cross, settings) {
   labels <- Map(function(made, g) made$fit$design$groups[[g]]$levels, fits, group)
   known <- union(labels$xy, labels$yx)
   draws <- matrix(NA_real_, settings$nsim, 2L)
+  step <- local_progress(settings$nsim, "Bootstrap")
   for (i in seq_len(settings$nsim)) {
     drawn <- sample(known, replace = TRUE)
     draws[i, ] <- tryCatch(vapply(c("xy", "yx"), function(way) {
@@ -146,6 +147,7 @@ bootstrap_difference <- function(fits, cross, settings) {
       fit$core <- engine_fit(fit$design, isTRUE(fit$REML), fit$control)
       cross_value(fit, fits[[way]]$roles$within)
     }, 0), hlm_error = function(e) c(NA_real_, NA_real_))
+    step(i)
   }
   used <- stats::complete.cases(draws)
   if (sum(used) < 3L) abort_hlm("numerical", "No bootstrap sample identifies both models.")

@@ -144,6 +144,7 @@ rlrt_sample <- function(mu, nu, nsim, grid = c(0, exp(seq(-10, 8, length.out = 1
   shrink <- 1 / (1 + outer(value, grid))
   penalty <- colSums(mu$times * log1p(outer(value, grid)))
   out <- numeric(nsim)
+  step <- local_progress(nsim, "Null distribution")
   for (rows in split(seq_len(nsim), (seq_len(nsim) - 1L) %/% 1000L)) {
     count <- length(rows)
     w <- matrix(stats::rchisq(count * length(value), rep(mu$times, each = count)), count)
@@ -151,6 +152,7 @@ rlrt_sample <- function(mu, nu, nsim, grid = c(0, exp(seq(-10, 8, length.out = 1
     total <- rest + rowSums(w)
     likelihood <- nu * (log(total) - log(rest + w %*% shrink)) - rep(penalty, each = count)
     out[rows] <- pmax(likelihood[cbind(seq_len(count), max.col(likelihood, ties.method = "first"))], 0)
+    step(max(rows))
   }
   out
 }

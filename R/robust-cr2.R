@@ -17,7 +17,9 @@ cr2_pieces <- function(fit, cluster, basis, whiten) {
   score <- matrix(0, n_clusters, p)
   ex <- eve <- array(0, c(n_clusters, p, p))
   rows_of <- split(seq_along(cluster$codes), cluster$codes)
+  step <- local_progress(n_clusters, "Robust covariance (CR2)")
   for (j in seq_len(n_clusters)) {
+    step(j)
     rows <- rows_of[[j]]
     block <- cluster_block(parts, rows, x[rows, , drop = FALSE], basis$e[rows], inverse_weights[rows])
     pieces <- cr2_block(block)

@@ -226,52 +226,6 @@ test_that("arguments out of range are refused", {
   expect_error(bootstrap(fit_penicillin(), 10, "cases"), "crossed", class = "hlm_error_data")
 })
 
-test_that("an interrupt ends it and the session goes on", {
-  skip_on_os("windows")
-  skip_on_cran()
-  script <- withr::local_tempfile(fileext = ".R", lines = c(
-    "library(wbhlm)",
-    "d <- data.frame(id = rep(1:500, each = 5), x = rep(1:5, 500))",
-    "set.seed(1)",
-    "d$y <- rnorm(500)[d$id] + rnorm(2500)",
-    "fit <- hlm(y ~ x + (x | id), d)",
-    "system(sprintf('(sleep 0.5; kill -INT %d) &', Sys.getpid()))",
-    "start <- Sys.time()",
-    "out <- tryCatch(bootstrap(fit, 1e6), interrupt = function(cnd) 'stopped')",
-    "cat(out, as.numeric(Sys.time() - start, units = 'secs') < 30, nrow(bootstrap(fit, 7)$t), '\\n')"
-  ))
-  libs <- paste(.libPaths(), collapse = .Platform$path.sep)
-  out <- withr::with_envvar(
-    c(R_LIBS = libs),
-    system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", shQuote(script)), stdout = TRUE, stderr = TRUE)
-  )
-  expect_match(paste(out, collapse = "\n"), "stopped TRUE 7")
-})
-
-test_that("progress is called from R's thread and can stop the computation", {
-  skip_if_not_installed("lme4")
-  seen <- integer()
-  options <- c(boot_options(list(type = "parametric", nsim = 20000L, seed = 1, group = NULL, fit = fit_sleep()), 1L))
-  options$progress <- function(done) {
-    seen <<- c(seen, done)
-    length(seen) < 2L
-  }
-  expect_error(
-    tryCatch(engine_bootstrap(fit_sleep()$design, TRUE, fit_sleep()$core, options), interrupt = function(cnd) stop("stopped")),
-    "stopped"
-  )
-  expect_length(seen, 2L)
-  expect_true(all(diff(seen) >= 0))
-  # an error in the callback does no harm
-  options$nsim <- 2000L
-  options$progress <- function(done) stop("no bar")
-  expect_length(engine_bootstrap(fit_sleep()$design, TRUE, fit_sleep()$core, options)$sigma, 2000L)
-  # the progress bar of those who look on
-  rlang::with_interactive(expect_identical(
-    suppressMessages(bootstrap(fit_sleep(), 3000, seed = 1)), rlang::with_interactive(bootstrap(fit_sleep(), 3000, seed = 1), FALSE)
-  ))
-})
-
 test_that("the printed result and the data frame", {
   skip_if_not_installed("lme4")
   boot <- bootstrap(fit_sleep(), 200, seed = 1)

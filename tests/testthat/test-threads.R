@@ -1,13 +1,15 @@
 without_limits <- function(code) {
   withr::local_options(wbhlm.threads = NULL)
-  withr::local_envvar(OMP_THREAD_LIMIT = NA, `_R_CHECK_LIMIT_CORES_` = NA)
+  withr::local_envvar(OMP_NUM_THREADS = NA, OMP_THREAD_LIMIT = NA, `_R_CHECK_LIMIT_CORES_` = NA)
   force(code)
 }
 
 test_that("the option wins, as a whole number", {
+  withr::local_envvar(OMP_NUM_THREADS = "5", OMP_THREAD_LIMIT = NA, `_R_CHECK_LIMIT_CORES_` = NA)
   withr::local_options(wbhlm.threads = 3)
   expect_identical(hlm_threads(), 3L)
   expect_identical(hlm_threads(1), 1L)
+  expect_identical(hlm_threads(7), 7L)
 })
 
 test_that("without limits, every core that this process may use", {
@@ -25,6 +27,26 @@ test_that("package checks get at most two, OMP_THREAD_LIMIT is obeyed", {
   expect_lte(hlm_threads(), 2L)
   withr::local_envvar(OMP_THREAD_LIMIT = "1", `_R_CHECK_LIMIT_CORES_` = NA)
   expect_identical(hlm_threads(), 1L)
+})
+
+test_that("limits hold whoever asks for more", {
+  withr::local_options(wbhlm.threads = 8)
+  withr::local_envvar(OMP_NUM_THREADS = NA, OMP_THREAD_LIMIT = NA, `_R_CHECK_LIMIT_CORES_` = "TRUE")
+  expect_identical(hlm_threads(), 2L)
+  expect_identical(hlm_threads(5), 2L)
+  withr::local_envvar(OMP_THREAD_LIMIT = "1")
+  expect_identical(hlm_threads(5), 1L)
+})
+
+test_that("OMP_NUM_THREADS is a wish, below the cores", {
+  threads <- function(number) {
+    withr::local_envvar(OMP_NUM_THREADS = number, OMP_THREAD_LIMIT = NA, `_R_CHECK_LIMIT_CORES_` = NA)
+    withr::with_options(list(wbhlm.threads = NULL), hlm_threads())
+  }
+  expect_identical(threads("1"), 1L)
+  expect_identical(threads("1,4"), 1L)
+  expect_identical(threads("100000"), available_cores())
+  expect_identical(threads("many"), available_cores())
 })
 
 test_that("limits are read as R reads them", {

@@ -3,9 +3,9 @@
 use crate::condition::guard;
 use crate::convert::{count, flag, indices, named, numbers, DesignSource};
 use crate::fit::control_of;
-use crate::interrupt::run_watched;
+use crate::interrupt::{progress_of, run_watched};
 use extendr_api::prelude::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use wbhlm_core::bootstrap::{self, Options, Replicate, ReplicateStatus, Sample, Scheme, Source};
 use wbhlm_core::error::CoreError;
 
@@ -30,10 +30,6 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
         None => None,
         group => Some(count(group, 1, "group")? - 1),
     };
-    let progress = match fields.get("progress").filter(|p| !p.is_null()) {
-        None => None,
-        Some(progress) => Some(progress.as_function().ok_or_else(|| wrong("progress must be a function"))?),
-    };
     Ok(Request {
         scheme: bootstrap::scheme(text)?,
         options: Options {
@@ -43,7 +39,7 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
             control,
         },
         threads,
-        progress,
+        progress: progress_of(options)?,
     })
 }
 
@@ -52,21 +48,7 @@ fn watched<T: Send>(
     request: &Request,
     task: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
-    let done = AtomicUsize::new(0);
-    let progress = request.progress.clone();
-    let mut broken = false;
-    // extendr evaluates at R's top level: neither an error nor an interrupt in the callback jumps out of here. It returns FALSE to stop; after an
-    // error it is not called again.
-    let mut watch = || match &progress {
-        Some(progress) if !broken => {
-            let count = done.load(Ordering::Relaxed) as i32;
-            let answer = progress.call(pairlist!(count));
-            broken = answer.is_err();
-            answer.ok().and_then(|answer| answer.as_bool()).unwrap_or(true)
-        }
-        _ => true,
-    };
-    run_watched(request.threads, &mut watch, |stop| task(stop, &done))
+    run_watched(request.threads, request.progress.as_ref(), task)
 }
 
 /// Status codes: 1 converged, 2 boundary, 3 failed, 4 unidentified.

@@ -1,5 +1,6 @@
 //! Errors as values: what R receives instead of a jump through Rust frames.
 
+use crate::interrupt::take_jump;
 use extendr_api::prelude::*;
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,10 +13,10 @@ where
 {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => value,
-        Ok(Err(error)) => condition(error.kind(), &error.to_string()),
+        Ok(Err(error)) => condition(error.kind(), &error.to_string(), take_jump()),
         Err(payload) => {
             let error = CoreError::Internal { what: panic_message(payload.as_ref()) };
-            condition(error.kind(), &error.to_string())
+            condition(error.kind(), &error.to_string(), None)
         }
     }
 }
@@ -31,11 +32,15 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-fn condition(kind: &str, message: &str) -> Robj {
+/// `jump`: what ended the computation from R's side, for R/engine.R to go on with.
+fn condition(kind: &str, message: &str, jump: Option<Robj>) -> Robj {
     // R strings cannot hold NUL: R would jump out of here
     let message = message.replace('\0', " ");
     let specific = format!("hlm_error_{kind}");
-    let mut object = list!(message = message, call = NULL);
+    let mut object = match jump {
+        None => list!(message = message, call = NULL),
+        Some(jump) => list!(message = message, call = NULL, jump = jump),
+    };
     // only a lack of memory can refuse a class on a fresh list, and then the plain list still tells the R side
     match object.set_class([specific.as_str(), "hlm_error", "error", "condition"]) {
         Ok(_) => object.into(),

@@ -2,10 +2,10 @@
 
 use crate::condition::guard;
 use crate::convert::{column_major, count, flag, indices, named, numbers, DesignSource};
-use crate::interrupt::run_interruptible;
+use crate::interrupt::{progress_of, run_interruptible, run_watched};
 use extendr_api::prelude::*;
 use ndarray::Array2;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use wbhlm_core::design::Design;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Estimates;
@@ -38,7 +38,7 @@ fn prepared_for_one<T: Send>(
     let source = DesignSource::new(design)?;
     let design = source.design()?;
     let reml = flag(reml, "reml")?;
-    run_one(&design, threads, |stop| task(&Prepared::new(&design, reml, stop)?))
+    run_one(&design, threads, None, |stop, _| task(&Prepared::new(&design, reml, stop)?))
 }
 
 /// Runs a single fit or evaluation: a small one on this thread. It ends within milliseconds, so that there is nothing to interrupt, while waking a
@@ -46,14 +46,15 @@ fn prepared_for_one<T: Send>(
 fn run_one<T: Send>(
     design: &Design,
     threads: usize,
-    task: impl FnOnce(&AtomicBool) -> Result<T, CoreError> + Send,
+    progress: Option<&Function>,
+    task: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
     let levels = design.groups.iter().map(|g| g.n_levels);
     let (all, largest) = (levels.clone().sum::<usize>(), levels.max().unwrap_or(0));
     if design.n() > QUICK_ROWS || all - largest > QUICK_LEVELS {
-        return run_interruptible(threads, task);
+        return run_watched(threads, progress, task);
     }
-    task(&AtomicBool::new(false))
+    task(&AtomicBool::new(false), &AtomicUsize::new(0))
 }
 
 /// Rows, and levels of all factors but the largest, of a design that is small.
@@ -129,22 +130,25 @@ fn shape(p: &Prepared) -> Shape {
     Shape { q: p.statistics.basis.blocks.iter().map(|b| b.columns.len()).collect(), dropped: p.statistics.dropped.clone() }
 }
 
-/// Fits the model. See design/0001-contract.md.
+/// Fits the model. See design/0001-contract.md. `control$progress` (function(done) or NULL) gets 0 while the rows are read, then 1.
 #[extendr]
 fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
     guard(|| {
+        let progress = progress_of(&control)?;
         let (control, threads) = control_of(&control)?;
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
         if design.residual.free().is_empty() {
-            let (fit, shape) = run_one(&design, threads, |stop| {
+            let (fit, shape) = run_one(&design, threads, progress.as_ref(), |stop, done| {
                 let p = Prepared::new(&design, reml, stop)?;
+                done.store(1, Ordering::Relaxed);
                 Ok((p.fit(&control)?, shape(&p)))
             })?;
             return Ok(list!(estimates = estimates_list(&fit.estimates, &shape), how = how_list(&fit)).into());
         }
-        let (found, shape) = run_interruptible(threads, |stop| {
+        let (found, shape) = run_watched(threads, progress.as_ref(), |stop, done| {
             let structured = Structured::new(&design, reml, stop)?;
+            done.store(1, Ordering::Relaxed);
             let found = structured.fit(&control)?;
             let shape = shape(&structured.prepared(&found.free)?);
             Ok((found, shape))

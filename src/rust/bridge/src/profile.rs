@@ -1,10 +1,13 @@
 //! Entry point of profile likelihoods.
 
 use crate::condition::guard;
-use crate::convert::{count, named, numbers};
-use crate::fit::{control_of, prepared};
+use crate::convert::{count, flag, named, numbers, DesignSource};
+use crate::fit::control_of;
+use crate::interrupt::{progress_of, run_watched};
 use extendr_api::prelude::*;
+use std::sync::atomic::Ordering;
 use wbhlm_core::error::CoreError;
+use wbhlm_core::fit::Prepared;
 use wbhlm_core::profile_likelihood::{profile, Curve, Parameter, Request};
 
 fn index(value: &Robj, what: &str) -> Result<usize, CoreError> {
@@ -41,11 +44,13 @@ fn curve_list(curve: &Curve) -> List {
     )
 }
 
-/// The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for.
+/// The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for; `control$progress` (function(done)
+/// or NULL) counts the curves.
 #[extendr]
 fn core_profile(design: Robj, reml: Robj, theta: Robj, request: Robj, control: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
+        let progress = progress_of(&control)?;
         let (control, threads) = control_of(&control)?;
         let fields = named(&request, "the request")?;
         let field = |name: &str| fields.get(name).ok_or_else(|| CoreError::Design { what: format!("{name} is missing") });
@@ -58,13 +63,17 @@ fn core_profile(design: Robj, reml: Robj, theta: Robj, request: Robj, control: R
         let zeta_max = numbers(field("zeta_max")?, "zeta_max")?.first().copied().unwrap_or(3.0);
         let cutoffs = numbers(field("cutoffs")?, "cutoffs")?;
         let points = count(fields.get("points"), 8, "points")?;
-        let curves = prepared(&design, &reml, threads, |p, _| {
-            parameters
-                .iter()
-                .map(|&parameter| {
-                    profile(p, &theta, &control, &Request { parameter, zeta_max, cutoffs: cutoffs.clone(), points })
-                })
-                .collect::<Result<Vec<Curve>, CoreError>>()
+        let source = DesignSource::new(&design)?;
+        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let curves = run_watched(threads, progress.as_ref(), |stop, done| {
+            let prepared = Prepared::new(&design, reml, stop)?;
+            let curve = |&parameter: &Parameter| {
+                let request = Request { parameter, zeta_max, cutoffs: cutoffs.clone(), points };
+                let curve = profile(&prepared, &theta, &control, &request);
+                done.fetch_add(1, Ordering::Relaxed);
+                curve
+            };
+            parameters.iter().map(curve).collect::<Result<Vec<Curve>, CoreError>>()
         })?;
         Ok(List::from_values(curves.iter().map(curve_list)).into())
     })
