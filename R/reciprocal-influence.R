@@ -1,15 +1,19 @@
 # What every cluster contributes to a standardised cross-effect: the effect as a function of the clusters' weights, differentiated at equal weights (the
 # infinitesimal jackknife; Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 21), so that the sum of squares is the sandwich variance.
+# With few clusters that is too small, as CR0 is; the contributions used are those of the jackknife proper, which leaves the cluster out.
 #
 # The effect is T = mean over persons of r_i (beta + b_i), r_i the ratio of the person's SDs. A cluster moves it in three ways: through the coefficients
 # and the persons' deviations at given variances (cross_influence()), through its own persons' share of the mean (sampling of persons, their SDs
 # included), and through the variances of the random effects. The last is zero in expectation when the predictors are given in advance; a lagged outcome
 # is not: it carries the random intercept, and how much of it is taken off depends on the estimated variance.
 
-# The contributions, named by cluster; they sum to zero.
-cross_contributions <- function(made, unit) {
-  influence <- cross_influence(made, unit)
-  influence + person_shares(made, unit) + variance_influence(made, unit)
+# The contributions, named by cluster. left_out = FALSE: the derivatives, which sum to zero; TRUE: (J - 1)/J times what the estimate changes by when the
+# cluster is left out, up to terms of second order in the shares and in theta.
+cross_contributions <- function(made, unit, left_out = TRUE) {
+  parts <- influence_parts(made, unit, left_out)
+  j <- length(unit$labels)
+  factor <- if (left_out) (j - 1) / j else 1
+  factor * parts$coefficients + parts$deviations + person_shares(made, unit) + variance_influence(made, unit)
 }
 
 # Sum over the cluster's persons of (r_i beta - T)/N. The rest of their share, r_i b_i / N, is the last term of cross_influence().
@@ -75,6 +79,12 @@ value_gradient <- function(made, fit, moves) {
 # Contribution of every cluster (named by its label) to the estimated cross-effect sum_i w_i (beta + b_i): with u_j = X_j'V_j^-1 e_j, M = (X'V^-1X)^-1,
 # a = Z G m (m the weights of the persons' deviations) it is s e'M u_j + a_j'V_j^-1 e_j - (a'V^-1X) M u_j; variances and SDs are taken as given.
 cross_influence <- function(made, unit) {
+  parts <- influence_parts(made, unit)
+  parts$coefficients + parts$deviations
+}
+
+# With left_out, u_j becomes (I - X_j'V_j^-1X_j M)^-1 u_j: then M u_j is exactly what beta changes by without the cluster (as in CR3).
+influence_parts <- function(made, unit, left_out = FALSE) {
   weights <- cross_weights(made$fit, made$roles$within)
   # the pass up the tree is for independent residuals
   fit <- whitened_fit(made$fit)
@@ -90,15 +100,30 @@ cross_influence <- function(made, unit) {
   d <- dim(t)[[2L]]
   total <- apply(t, 2:3, sum)
   u <- matrix(t[, x, d], ncol = p)
+  if (left_out) u <- left_out_scores(t[, x, x, drop = FALSE], u, total[x, x, drop = FALSE])
   pick <- as.double(names(fixef.hlm(fit)) == made$roles$within)
   direction <- sum(weights) * drop(backsolve(basis$r, pick, transpose = TRUE))
-  own <- 0
+  own <- numeric(nrow(u))
   if (!is.null(a)) {
     direction <- direction - total[x, p + 1L]
     own <- t[, p + 1L, d]
   }
-  influence <- fit$core$sigma * (drop(u %*% solve(total[x, x, drop = FALSE], direction)) + own)
-  stats::setNames(influence, unit$labels)
+  sigma <- fit$core$sigma
+  list(
+    coefficients = stats::setNames(sigma * drop(u %*% solve(total[x, x, drop = FALSE], direction)), unit$labels),
+    deviations = stats::setNames(sigma * own, unit$labels)
+  )
+}
+
+# A cluster without which a coefficient cannot be estimated stays as it is.
+left_out_scores <- function(a, u, total) {
+  p <- ncol(u)
+  left <- array(-matrix(a, ncol = p) %*% solve(total), dim(a))
+  for (k in seq_len(p)) left[, k, k] <- left[, k, k] + 1
+  solved <- batch_inverse(left)
+  out <- batch_apply(solved$inverse, u)
+  out[solved$singular, ] <- u[solved$singular, ]
+  out
 }
 
 # Weights of the persons: the ratio of SDs of predictor and outcome over the number of persons in whom both vary.

@@ -50,14 +50,14 @@ copied_value <- function(fit, name, unit, j, copies, more) {
 }
 
 test_that("contributions are the derivative of the effect in the weight of each cluster: persons' SDs, slopes and variances included", {
-  models <- list(list("intercept", "raw"), list("slope", "raw"), list(~ (1 + slope | person) + (1 | therapist), "none"))
+  models <- list(list("intercept", "raw", 11L), list("slope", "raw", 11L), list(~ (1 + slope | person) + (1 | therapist), "none", 13L))
   for (model in models) {
-    r <- reciprocal(reciprocal_panel(11L), x, y, person, session, random = model[[1L]], autoregression = model[[2L]], REML = FALSE)
+    r <- reciprocal(reciprocal_panel(model[[3L]]), x, y, person, session, random = model[[1L]], autoregression = model[[2L]], REML = FALSE)
     fit <- r$fits$xy
     # away from the boundary
     expect_identical(fit$core$status, "converged")
     unit <- default_cluster(fit)
-    found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit)
+    found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit, left_out = FALSE)
     expect_identical(names(found), unit$labels)
     expect_lt(abs(sum(found)), 1e-6 * sum(abs(found)))
     copies <- 12L
@@ -79,19 +79,36 @@ test_that("the effect of a lagged outcome moves with the variances, and that is 
   expect_identical(variance_influence(list(fit = zero, roles = made$roles), unit), 0)
 })
 
-test_that("the contributions are nearly those of a jackknife that leaves out one person and fits anew", {
-  r <- reciprocal(reciprocal_panel(11L), x, y, person, session, random = "intercept")
-  fit <- r$fits$xy
+test_that("the contributions used are nearly those of a jackknife that leaves out one person and fits anew", {
+  for (random in c("intercept", "slope")) {
+    r <- reciprocal(reciprocal_panel(11L), x, y, person, session, random = random)
+    fit <- r$fits$xy
+    unit <- default_cluster(fit)
+    found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit)
+    left <- vapply(seq_along(unit$labels), function(j) {
+      other <- with_groups(fit, match(unit$name, group_names(fit)), seq_along(unit$labels)[-j])
+      other$core <- engine_fit(other$design, TRUE, other$control)
+      cross_value(other, "x_lag1_within")
+    }, 0)
+    expect_gt(stats::cor(found, -left), 0.99)
+    j <- length(left)
+    expect_equal(sqrt(sum(found^2) * j / (j - 1)), sqrt(sum((left - mean(left))^2) * (j - 1) / j), tolerance = 0.04)
+  }
+})
+
+test_that("at a variance of zero the part of the coefficients is exactly the jackknife of least squares", {
+  # one slope for all and no random effects left: T = beta r, r the mean ratio of SDs
+  r <- reciprocal(reciprocal_panel(), x, y, person, session, random = "intercept")
+  fit <- r$fits$yx
+  expect_identical(fit$core$theta, 0)
   unit <- default_cluster(fit)
-  found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit)
-  left <- vapply(seq_along(unit$labels), function(j) {
-    other <- with_groups(fit, match(unit$name, group_names(fit)), seq_along(unit$labels)[-j])
-    other$core <- engine_fit(other$design, TRUE, other$control)
-    cross_value(other, "x_lag1_within")
-  }, 0)
-  expect_gt(stats::cor(found, -left), 0.99)
-  j <- length(left)
-  expect_equal(sqrt(sum((left - mean(left))^2) * (j - 1) / j), sqrt(sum(found^2) * j / (j - 1)), tolerance = 0.1)
+  parts <- influence_parts(list(fit = fit, roles = list(within = "y_lag1_within")), unit, left_out = TRUE)
+  x <- stats::model.matrix(fit)
+  beta <- function(rows) stats::lm.fit(x[rows, , drop = FALSE], fit$design$y[rows])$coefficients[["y_lag1_within"]]
+  whole <- beta(seq_len(nrow(x)))
+  left <- vapply(seq_along(unit$labels), function(j) beta(which(unit$codes != j)), 0)
+  expect_equal(unname(parts$coefficients), sum(cross_weights(fit, "y_lag1_within")) * (whole - left), tolerance = 1e-8)
+  expect_identical(unname(parts$deviations), numeric(length(left)))
 })
 
 test_that("the difference test is the sandwich of the stacked contributions", {
