@@ -44,11 +44,15 @@ stacked_covariance <- function(a, b) {
   crossprod(both) * length(known) / (length(known) - 1)
 }
 
-# The coarsest grouping factor of either model, for both: the clusters of the two must be the same units. In a model without it its values are
-# taken from the data.
-common_cluster <- function(made, fits) {
+# The coarsest grouping factor of either model.
+coarsest_unit <- function(fits) {
   units <- lapply(fits, function(one) default_cluster(one$fit))
-  unit <- units[[which.min(vapply(units, function(unit) length(unit$labels), 1L))]]
+  units[[which.min(vapply(units, function(unit) length(unit$labels), 1L))]]
+}
+
+# The same for both: the clusters of the two must be the same units. In a model without it its values are taken from the data.
+common_cluster <- function(made, fits) {
+  unit <- coarsest_unit(fits)
   own <- default_cluster(made$fit)
   if (own$name == unit$name) return(own)
   values <- cluster_values(unit$name, made)
@@ -104,7 +108,7 @@ bootstrap_difference <- function(fits, cross, settings) {
   if (!all(used)) warn_hlm("bootstrap", "{sum(!used)} of {settings$nsim} draws did not identify both models and are left out.")
   covariance <- stats::cov(draws[used, ])
   list(
-    table = difference_table(cross$std.estimate, covariance, length(known) - 1, settings$conf.level), correlation = stats::cov2cor(covariance)[1L, 2L],
+    table = difference_table(cross$std.estimate, covariance, min(lengths(labels)) - 1, settings$conf.level), correlation = stats::cov2cor(covariance)[1L, 2L],
     note = NULL
   )
 }
