@@ -62,12 +62,11 @@
 #' `test = "bootstrap"` the clusters are drawn with all their rows, and both models fitted to the same draw: the same as a loop over [reciprocal()] with drawn
 #' persons.
 #'
-#' The two agree where the estimates are nearly linear in the contributions. They do not, and the bootstrap is to be believed (and its interval taken
-#' with care), (a) when a variance of random effects is near zero in a model with the raw lagged outcome: from draw to draw the random intercept and the
-#' autoregression take turns in carrying the persons' levels, and the cross-effects move with them; `autoregression = "within"` or `"none"` is steadier;
-#' (b) when some persons have only two or three usable sessions: the ratio of two such SDs can be anything, and a mean of such ratios rests on few
-#' persons; leave these persons out by `subset`. The scores take the parameters of a residual structure as given. With fewer than about 20 clusters
-#' neither is reliable.
+#' The two agree where the estimates are nearly linear in the contributions. Where they differ widely, neither can be relied on, and the model is what to
+#' change: (a) with the raw lagged outcome and a variance of random effects near zero, the random intercept and the autoregression take turns, from draw to
+#' draw, in carrying the persons' levels, and the cross-effects move with them; (b) when some persons have only two or three usable sessions, or hardly
+#' vary, the ratio of their SDs can be anything, and the mean of the ratios rests on few persons; leave these persons out by `subset`. The scores take the
+#' parameters of a residual structure as given; the bootstrap estimates them anew in every draw. With fewer than about 20 clusters neither is reliable.
 #'
 #' @section Random slopes:
 #' With a normal distribution of slopes around b with standard deviation sd, the share of persons whose effect has the other sign is
