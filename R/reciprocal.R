@@ -67,7 +67,8 @@
 #' draw, in carrying the persons' levels, and the cross-effects move with them; (b) when some persons have only two or three usable sessions, or hardly
 #' vary, the ratio of their SDs can be anything, and the mean of the ratios rests on few persons; leave these persons out by `subset`. The scores take the
 #' parameters of a residual structure as given; the bootstrap estimates them anew in every draw.
-#' In simulations with 60 persons of 10 sessions the scores' standard errors were 6 to 8 % too small (tests at 5 % rejected 7 %). With fewer than about 20 clusters neither is reliable.
+#' In simulations with 60 persons of 10 sessions the scores' standard errors were 6 to 8 % too small (tests at 5 % rejected 7 %).
+#' With fewer than about 20 clusters neither is reliable.
 #'
 #' @section Random slopes:
 #' With a normal distribution of slopes around b with standard deviation sd, the share of persons whose effect has the other sign is
