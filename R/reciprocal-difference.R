@@ -8,17 +8,16 @@ compare_directions <- function(fits, effects, settings) {
     return(list(table = NULL, correlation = NA_real_, note = "no test of their difference: a standardised effect is missing"))
   }
   if (settings$test == "bootstrap") return(bootstrap_difference(fits, cross, settings))
-  influence <- tryCatch(lapply(fits, function(made) cross_influence(made, common_cluster(made, fits))), hlm_error = identity)
-  if (inherits(influence, "error")) {
+  psi <- tryCatch(lapply(fits, function(made) cross_contributions(made, common_cluster(made, fits))), hlm_error = identity)
+  if (inherits(psi, "error")) {
     return(list(
-      table = NULL, correlation = NA_real_, note = paste0("no test of their difference by scores (", conditionMessage(influence), "); use test = \"bootstrap\"")
+      table = NULL, correlation = NA_real_, note = paste0("no test of their difference by scores (", conditionMessage(psi), "); use test = \"bootstrap\"")
     ))
   }
-  rho <- stacked_correlation(influence$xy, influence$yx)
-  covariance <- outer(cross$std.error.std, cross$std.error.std) * matrix(c(1, rho, rho, 1), 2L)
+  covariance <- stacked_covariance(psi$xy, psi$yx)
   list(
-    table = difference_table(cross$std.estimate, covariance, min(length(influence$xy), length(influence$yx)) - 1, settings$conf.level),
-    correlation = rho, note = NULL
+    table = difference_table(cross$std.estimate, covariance, min(lengths(psi)) - 1, settings$conf.level),
+    correlation = stats::cov2cor(covariance)[1L, 2L], note = NULL
   )
 }
 
@@ -36,18 +35,24 @@ difference_table <- function(estimate, covariance, df, level) {
 
 # Scores ------------------------------------------------------------------------------------------------------------------------------
 
-# Correlation of two estimators from the contributions of the clusters they share: sum_j psi_1j psi_2j over the root of the sums of squares,
-# the off-diagonal block of the sandwich of the stacked estimating equations (Weesie 1999, Stata Tech Bull 52:34; White 1982, Econometrica 50:1).
-stacked_correlation <- function(a, b) {
-  shared <- intersect(names(a), names(b))
-  sum(a[shared] * b[shared]) / sqrt(sum(a^2) * sum(b^2))
+# Covariance of two estimators from the contributions of their clusters, a cluster that only one of them has counting as 0 in the other: the sandwich of
+# the stacked estimating equations (Weesie 1999, Stata Tech Bull 52:34; White 1982, Econometrica 50:1), with the factor J/(J - 1).
+stacked_covariance <- function(a, b) {
+  known <- union(names(a), names(b))
+  both <- cbind(xy = a[known], yx = b[known])
+  both[is.na(both)] <- 0
+  crossprod(both) * length(known) / (length(known) - 1)
 }
 
-# The coarsest grouping factor of either model, for both: the clusters of the two must be the same units. In a model without it its values are
-# taken from the data.
-common_cluster <- function(made, fits) {
+# The coarsest grouping factor of either model.
+coarsest_unit <- function(fits) {
   units <- lapply(fits, function(one) default_cluster(one$fit))
-  unit <- units[[which.min(vapply(units, function(unit) length(unit$labels), 1L))]]
+  units[[which.min(vapply(units, function(unit) length(unit$labels), 1L))]]
+}
+
+# The same for both: the clusters of the two must be the same units. In a model without it its values are taken from the data.
+common_cluster <- function(made, fits) {
+  unit <- coarsest_unit(fits)
   own <- default_cluster(made$fit)
   if (own$name == unit$name) return(own)
   values <- cluster_values(unit$name, made)
@@ -66,56 +71,7 @@ cluster_values <- function(name, made) {
   group_labels(expr, columns, environment(made$fit$formula))
 }
 
-# Contribution of every cluster (named by its label) to the estimated cross-effect sum_i w_i (beta + b_i): with u_j = X_j'V_j^-1 e_j, M = (X'V^-1X)^-1,
-# a = Z G m (m the weights of the persons' deviations) it is s e'M u_j + a_j'V_j^-1 e_j - (a'V^-1X) M u_j; variances and SDs are taken as given.
-cross_influence <- function(made, unit) {
-  weights <- cross_weights(made$fit, made$roles$within)
-  # the pass up the tree is for independent residuals
-  fit <- whitened_fit(made$fit)
-  check_clusters(fit, unit)
-  basis <- tree_basis(fit)
-  p <- ncol(basis$x)
-  a <- deviation_column(fit, made$roles$within, cross_person(fit), weights)
-  if (!is.null(a)) basis$x <- cbind(basis$x, a)
-  tree <- tree_of(fit, unit)
-  pass <- tree_pass(fit, tree, basis)
-  t <- pass$levels[[length(tree$levels)]]$after$t
-  x <- seq_len(p)
-  d <- dim(t)[[2L]]
-  total <- apply(t, 2:3, sum)
-  u <- matrix(t[, x, d], ncol = p)
-  pick <- as.double(names(fixef.hlm(fit)) == made$roles$within)
-  direction <- sum(weights) * drop(backsolve(basis$r, pick, transpose = TRUE))
-  own <- 0
-  if (!is.null(a)) {
-    direction <- direction - total[x, p + 1L]
-    own <- t[, p + 1L, d]
-  }
-  influence <- fit$core$sigma * (drop(u %*% solve(total[x, x, drop = FALSE], direction)) + own)
-  stats::setNames(influence, unit$labels)
-}
-
-# Weights of the persons: the ratio of SDs of predictor and outcome over the number of persons in whom both vary.
-cross_weights <- function(fit, name) {
-  person <- cross_person(fit)
-  ratio <- person_sd(x_column(fit, name), person) / person_sd(fit$design$y - design_offset(fit$design), person)
-  usable <- is.finite(ratio) & ratio > 0
-  ifelse(usable, ratio, 0) / sum(usable)
-}
-
-cross_person <- function(fit) {
-  person <- person_factor(fit)
-  person$codes <- as.integer(person$codes)
-  person
-}
-
 # Bootstrap ---------------------------------------------------------------------------------------------------------------------------
-
-# The standardised cross-effect from the design alone (a drawn sample has no history to take lags from); equal to standardize()'s.
-cross_value <- function(fit, name) {
-  weights <- cross_weights(fit, name)
-  sum(weights * (fixef.hlm(fit)[[name]] + person_deviation(fit, name, cross_person(fit))))
-}
 
 # The unit to draw as a grouping factor of the design (without random effects, where the model has none of it).
 with_cluster <- function(made, unit) {
@@ -154,7 +110,7 @@ bootstrap_difference <- function(fits, cross, settings) {
   if (!all(used)) warn_hlm("bootstrap", "{sum(!used)} of {settings$nsim} draws did not identify both models and are left out.")
   covariance <- stats::cov(draws[used, ])
   list(
-    table = difference_table(cross$std.estimate, covariance, length(known) - 1, settings$conf.level), correlation = stats::cov2cor(covariance)[1L, 2L],
+    table = difference_table(cross$std.estimate, covariance, min(lengths(labels)) - 1, settings$conf.level), correlation = stats::cov2cor(covariance)[1L, 2L],
     note = NULL
   )
 }

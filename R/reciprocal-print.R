@@ -150,8 +150,13 @@ print_difference <- function(x) {
     t = formatC(table$statistic, format = "f", digits = 2L), p = format_p(table$p.value),
     Interval = paste0("[", number(table$conf.low), ", ", number(table$conf.high), "]")
   ))
-  how <- if (x$settings$test == "scores") "from the persons' contributions to both" else paste0("from a cases bootstrap of ", x$settings$nsim, " draws")
-  cat_lines(paste0("(correlation of the two estimates ", formatC(x$correlation, format = "f", digits = 2L), ", ", how, ")"))
+  units <- if (identical(x$units, x$fits$xy$id)) plural_word(person_word(x$fits$xy)) else paste("units of", plain_group(x$units))
+  how <- if (x$settings$test == "scores") {
+    paste0("SE and correlation from what the ", units, " contribute to both, their SDs included")
+  } else {
+    paste0("SE and correlation from a bootstrap of ", units, ", ", x$settings$nsim, " draws")
+  }
+  cat_lines(paste0("(", how, "; correlation of the two estimates ", formatC(x$correlation, format = "f", digits = 2L), ")"))
 }
 
 # For clinicians ------------------------------------------------------------------------------------------------------------------------

@@ -51,12 +51,24 @@
 #' `covariates = session`. Whether a trend should be removed is a question of theory (Wang and Maxwell 2015; Falkenström et al. 2017): report both.
 #'
 #' @section Comparing the directions:
-#' Effects in the units of the data cannot be compared. The difference test compares the effects in within-person standard deviations (each
-#' person's coefficient times the person's own SD of the predictor over that of the outcome, averaged over persons; Schuurman et al. 2016), as they are and in
-#' absolute size. Both models are fitted to the same persons, so their estimates are correlated. With `test = "scores"` the correlation is that of the
-#' contributions of the clusters (persons, or therapists where these have random effects) to the two estimates, stacked as in a sandwich
-#' covariance of two estimating equations (Weesie 1999; White 1982), and the standard errors are those printed. With `test = "bootstrap"` the
-#' clusters are drawn with all their rows, and both models fitted to the same draw.
+#' Effects in the units of the data cannot be compared. The difference test compares the effects in within-person standard deviations (each person's
+#' coefficient times the person's own SD of the predictor over that of the outcome, averaged over persons; Schuurman et al. 2016), as they are and in
+#' absolute size. Both models are fitted to the same persons, so their estimates are correlated. With `test = "scores"` the standard error comes from
+#' what each cluster (person, or therapist where these have random effects) contributes to the two estimates, stacked as in a sandwich covariance of two
+#' estimating equations (Weesie 1999; White 1982) and corrected for the cluster's own pull on the fit, as a jackknife that leaves out one cluster is.
+#' Counted are the coefficients, each person's share in the mean (the person's slope and SDs), and the variances of the random effects, on which the
+#' effects depend when a lagged outcome is in the model. So the test holds when effects differ between persons and the model has no random slope, and
+#' does not use the standard errors in the table of effects, nor `vcov`: those take the SDs as given and, without `vcov`, the model as true. With
+#' `test = "bootstrap"` the clusters are drawn with all their rows, and both models fitted to the same draw: the same as a loop over [reciprocal()] with drawn
+#' persons.
+#'
+#' The two agree where the estimates are nearly linear in the contributions. Where they differ widely, neither can be relied on, and the model is what to
+#' change: (a) with the raw lagged outcome and a variance of random effects near zero, the random intercept and the autoregression take turns, from draw to
+#' draw, in carrying the persons' levels, and the cross-effects move with them; (b) when some persons have only two or three usable sessions, or hardly
+#' vary, the ratio of their SDs can be anything, and the mean of the ratios rests on few persons; leave these persons out by `subset`. The scores take the
+#' parameters of a residual structure as given; the bootstrap estimates them anew in every draw.
+#' In simulations with 60 persons of 10 sessions the scores' standard errors were 6 to 8 % too small (tests at 5 % rejected 7 %).
+#' With fewer than about 20 clusters neither is reliable.
 #'
 #' @section Random slopes:
 #' With a normal distribution of slopes around b with standard deviation sd, the share of persons whose effect has the other sign is
@@ -90,12 +102,11 @@
 #' @param labels Words for `x` and `y` in printed output and plots, `c(x = "alliance", y = "anxiety")`.
 #' @param subset A condition evaluated in `data`; other rows are treated as if they had not been given.
 #' @param REML,control As in [hlm()].
-#' @param ddf,vcov,cluster Degrees of freedom and covariance matrix of the tests, see [hlm-ddf]. A matrix cannot serve two models: give a
-#'   function or a type such as `"CR2"`; `cluster` by name.
+#' @param ddf,vcov,cluster Degrees of freedom and covariance matrix of the tests of the coefficients (not of the comparison of the directions), see
+#'   [hlm-ddf]. A matrix cannot serve two models: give a function or a type such as `"CR2"`; `cluster` by name.
 #' @param conf.level Confidence level.
 #' @param test,nsim,seed How the standardised effects are compared: `"scores"` or `"bootstrap"`, with number of draws and seed.
-#'   The scores take the standard errors of the models: with `random = "intercept"` and effects that differ between persons these are too small; include the
-#'   slope, take `vcov = "CR2"`, or the bootstrap.
+#'   See "Comparing the directions" for when they differ.
 #' @param ... Further arguments of [hlm()], such as `weights`.
 #' @return An object of class `hlm_reciprocal`, a list:
 #'   * `fits`: the fits `xy` and `yx`, of class `hlm`;
@@ -106,7 +117,8 @@
 #'   * `slopes`: one row per direction with a random slope: the average effect, the SD with its interval, the expected share of persons with the
 #'     other sign and its
 #'     interval, the number of persons and how many of them have the other sign;
-#'   * `difference`: the tests; `correlation`: of the two standardised estimates; `nickell`: see [nickell_bias()], per direction; `settings`.
+#'   * `difference`: the tests; `correlation`: of the two standardised estimates; `units`: the grouping factor whose units count as independent;
+#'     `nickell`: see [nickell_bias()], per direction; `settings`.
 #'
 #'   Methods: `print()`, `summary()` (all coefficients and both models), `plot()` (path diagram), `as.data.frame()` and `tidy()` (the effects).
 #' @section Errors: `hlm_error_data` for variables that are not there or not numbers, `hlm_error_formula` for arguments that are not understood; those of
@@ -175,7 +187,7 @@ new_reciprocal <- function(call, fits, settings, tests) {
     list(
       call = call, fits = lapply(fits, `[[`, "fit"), effects = effects,
       slopes = do.call(rbind, unname(Map(slope_signs, fits, inferences, MoreArgs = list(settings = settings)))),
-      difference = compared$table, correlation = compared$correlation, note = compared$note,
+      difference = compared$table, correlation = compared$correlation, units = coarsest_unit(fits)$name, note = compared$note,
       nickell = lapply(fits, direction_nickell), inference = unique(vapply(inferences, `[[`, "", "label")), settings = settings
     ),
     class = "hlm_reciprocal"

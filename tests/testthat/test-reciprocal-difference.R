@@ -41,33 +41,135 @@ test_that("with a random slope the contributions are those of the estimator itse
   expect_lt(abs(sum(found^2) / r$effects$std.error.std[r$effects$term == "x_lag1_within"]^2 - 1), 0.5)
 })
 
-test_that("the difference test is the delta method with the stacked correlation", {
+# A cluster's weight moved up and down by copies: the estimates of K copies of everything are those of the data (by ML; REML counts coefficients).
+copied_value <- function(fit, name, unit, j, copies, more) {
+  all <- seq_along(unit$labels)
+  other <- with_groups(fit, match(unit$name, group_names(fit)), c(rep(all, copies), if (more) j)[if (more) TRUE else -j])
+  other$core <- engine_fit(other$design, FALSE, other$control)
+  cross_value(other, name)
+}
+
+test_that("contributions are the derivative of the effect in the weight of each cluster: persons' SDs, slopes and variances included", {
+  models <- list(list("intercept", "raw", 11L), list("slope", "raw", 11L), list(~ (1 + slope | person) + (1 | therapist), "none", 13L))
+  for (model in models) {
+    r <- reciprocal(reciprocal_panel(model[[3L]]), x, y, person, session, random = model[[1L]], autoregression = model[[2L]], REML = FALSE)
+    fit <- r$fits$xy
+    # away from the boundary
+    expect_identical(fit$core$status, "converged")
+    unit <- default_cluster(fit)
+    found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit, left_out = FALSE)
+    expect_identical(names(found), unit$labels)
+    expect_lt(abs(sum(found)), 1e-6 * sum(abs(found)))
+    copies <- 12L
+    for (j in c(2L, 5L, 11L)) {
+      moved <- vapply(c(TRUE, FALSE), function(more) copied_value(fit, "x_lag1_within", unit, j, copies, more), 0)
+      expect_equal(found[[j]], copies * (moved[[1L]] - moved[[2L]]) / 2, tolerance = 5e-3)
+    }
+  }
+})
+
+test_that("the effect of a lagged outcome moves with the variances, and that is counted", {
+  fit <- reciprocal(reciprocal_panel(11L), x, y, person, session, REML = FALSE)$fits$xy
+  made <- list(fit = fit, roles = list(within = "x_lag1_within"))
+  unit <- default_cluster(fit)
+  expect_gt(sum(variance_influence(made, unit)^2), 0.01 * sum(cross_influence(made, unit)^2))
+  # nothing can move at variances of zero
+  zero <- fit
+  zero$core[names(engine_at(fit$design, FALSE, c(0, 0, 0)))] <- engine_at(fit$design, FALSE, c(0, 0, 0))
+  expect_identical(variance_influence(list(fit = zero, roles = made$roles), unit), 0)
+})
+
+test_that("the contributions used are nearly those of a jackknife that leaves out one person and fits anew", {
+  for (random in c("intercept", "slope")) {
+    r <- reciprocal(reciprocal_panel(11L), x, y, person, session, random = random)
+    fit <- r$fits$xy
+    unit <- default_cluster(fit)
+    found <- cross_contributions(list(fit = fit, roles = list(within = "x_lag1_within")), unit)
+    left <- vapply(seq_along(unit$labels), function(j) {
+      other <- with_groups(fit, match(unit$name, group_names(fit)), seq_along(unit$labels)[-j])
+      other$core <- engine_fit(other$design, TRUE, other$control)
+      cross_value(other, "x_lag1_within")
+    }, 0)
+    expect_gt(stats::cor(found, -left), 0.99)
+    j <- length(left)
+    expect_equal(sqrt(sum(found^2) * j / (j - 1)), sqrt(sum((left - mean(left))^2) * (j - 1) / j), tolerance = 0.04)
+  }
+})
+
+test_that("at a variance of zero the part of the coefficients is exactly the jackknife of least squares", {
+  # one slope for all and no random effects left: T = beta r, r the mean ratio of SDs
+  r <- reciprocal(reciprocal_panel(), x, y, person, session, random = "intercept")
+  fit <- r$fits$yx
+  expect_identical(fit$core$theta, 0)
+  unit <- default_cluster(fit)
+  parts <- influence_parts(list(fit = fit, roles = list(within = "y_lag1_within")), unit, left_out = TRUE)
+  x <- stats::model.matrix(fit)
+  beta <- function(rows) stats::lm.fit(x[rows, , drop = FALSE], fit$design$y[rows])$coefficients[["y_lag1_within"]]
+  whole <- beta(seq_len(nrow(x)))
+  left <- vapply(seq_along(unit$labels), function(j) beta(which(unit$codes != j)), 0)
+  expect_equal(unname(parts$coefficients), sum(cross_weights(fit, "y_lag1_within")) * (whole - left), tolerance = 1e-8)
+  expect_identical(unname(parts$deviations), numeric(length(left)))
+})
+
+test_that("the difference test is the sandwich of the stacked contributions", {
   r <- both_panel()
   cross <- r$effects[r$effects$role == "within", ]
-  a <- cross_influence(list(fit = r$fits$xy, roles = list(within = "x_lag1_within")), default_cluster(r$fits$xy))
-  b <- cross_influence(list(fit = r$fits$yx, roles = list(within = "y_lag1_within")), default_cluster(r$fits$yx))
-  shared <- intersect(names(a), names(b))
-  rho <- sum(a[shared] * b[shared]) / sqrt(sum(a^2) * sum(b^2))
-  expect_equal(r$correlation, rho)
-  se <- cross$std.error.std
+  a <- cross_contributions(list(fit = r$fits$xy, roles = list(within = "x_lag1_within")), default_cluster(r$fits$xy))
+  b <- cross_contributions(list(fit = r$fits$yx, roles = list(within = "y_lag1_within")), default_cluster(r$fits$yx))
+  known <- union(names(a), names(b))
+  at <- function(psi) ifelse(known %in% names(psi), psi[match(known, names(psi))], 0)
+  j <- length(known)
   expect_equal(r$difference$estimate, c(cross$std.estimate[[1L]] - cross$std.estimate[[2L]], abs(cross$std.estimate[[1L]]) - abs(cross$std.estimate[[2L]])))
-  expect_equal(r$difference$std.error[[1L]], sqrt(sum(se^2) - 2 * rho * prod(se)))
+  expect_equal(r$difference$std.error[[1L]], sqrt(j / (j - 1) * sum((at(a) - at(b))^2)))
+  expect_equal(r$correlation, sum(at(a) * at(b)) / sqrt(sum(a^2) * sum(b^2)))
 })
 
 test_that("a correlation that is there by construction is found: the same direction twice", {
   r <- both_panel()
-  a <- cross_influence(list(fit = r$fits$xy, roles = list(within = "x_lag1_within")), default_cluster(r$fits$xy))
-  expect_equal(stacked_correlation(a, a), 1)
-  expect_equal(stacked_correlation(a, -a), -1)
+  a <- cross_contributions(list(fit = r$fits$xy, roles = list(within = "x_lag1_within")), default_cluster(r$fits$xy))
+  expect_equal(unname(stats::cov2cor(stacked_covariance(a, a))), matrix(1, 2L, 2L))
+  expect_equal(stacked_covariance(a, -a)[1L, 2L], -stacked_covariance(a, a)[1L, 1L])
+  # units that only one of the two has count as zero in the other, not as missing
+  few <- stacked_covariance(a[1:10], a[8:20])
+  expect_equal(few[1L, 2L], 20 / 19 * sum(a[8:10]^2))
 })
 
-test_that("scores and cases bootstrap agree", {
-  scores <- both_panel()
-  boot <- reciprocal(reciprocal_panel(), x, y, person, session, test = "bootstrap", nsim = 300, seed = 4)
-  expect_identical(boot$difference$estimate, scores$difference$estimate)
-  # Monte Carlo error of an SD from 300 draws is 4 %, of a correlation 0.06
-  expect_lt(abs(boot$difference$std.error[[1L]] / scores$difference$std.error[[1L]] - 1), 0.2)
-  expect_lt(abs(boot$correlation - scores$correlation), 0.25)
+test_that("scores and cases bootstrap agree where persons have many sessions and no variance is near zero", {
+  d <- panel_series(60L, 20L, 0.3, 1, 5L, effect = 0.3)
+  for (random in c("intercept", "slope")) {
+    scores <- suppressWarnings(reciprocal(d, x, y, person, session, random = random))
+    boot <- suppressWarnings(reciprocal(d, x, y, person, session, random = random, test = "bootstrap", nsim = 200, seed = 4))
+    expect_identical(boot$difference$estimate, scores$difference$estimate)
+    # Monte Carlo error of an SD from 200 draws is 5 %, of a correlation 0.07
+    expect_lt(abs(boot$difference$std.error[[1L]] / scores$difference$std.error[[1L]] - 1), 0.2)
+    expect_lt(abs(boot$correlation - scores$correlation), 0.25)
+  }
+})
+
+# The same persons drawn, given new ids, and reciprocal() called on their rows.
+brute_force <- function(d, nsim, seed, persons, ...) {
+  drawn <- withr::with_seed(seed, lapply(seq_len(nsim), function(i) sample(persons, replace = TRUE)))
+  draws <- vapply(drawn, function(ids) {
+    rows <- lapply(ids, function(id) which(d$person == id))
+    copy <- d[unlist(rows), ]
+    copy$person <- rep(seq_along(rows), lengths(rows))
+    effects <- suppressWarnings(suppressMessages(reciprocal(copy, x, y, person, session, ...)))$effects
+    effects$std.estimate[effects$role == "within"]
+  }, c(0, 0))
+  stats::cov(t(draws))
+}
+
+test_that("the bootstrap is the loop one would write: persons drawn, new ids, both directions fitted anew", {
+  d <- reciprocal_panel(11L, 30L)
+  for (given in list(list(random = "intercept"), list(random = "slope"), list(random = "intercept", residual = "ar1"))) {
+    call <- function(...) suppressWarnings(suppressMessages(do.call(reciprocal, c(list(d, "x", "y", "person", "session"), given, list(...)))))
+    boot <- call(test = "bootstrap", nsim = 12, seed = 5)
+    labels <- lapply(boot$fits, function(fit) default_cluster(fit)$labels)
+    expected <- do.call(brute_force, c(list(d, 12L, 5, union(labels$xy, labels$yx)), given))
+    # the same optimum from other rows' order
+    expect_equal(boot$difference$std.error[[1L]], sqrt(sum(diag(expected)) - 2 * expected[1L, 2L]), tolerance = 1e-4)
+    expect_equal(boot$correlation, stats::cov2cor(expected)[1L, 2L], tolerance = 1e-4)
+  }
 })
 
 test_that("the bootstrap is reproducible and leaves the session's random numbers alone", {
