@@ -244,6 +244,9 @@ def main():
         answer = work(request)
     except CannotFit as reason:
         answer = {"cannot": str(reason)}
+    except KeyboardInterrupt:
+        # the time is over: no answer
+        sys.exit(1)
     except BaseException as error:  # also the panic of a compiled extension
         answer = {"error": f"{type(error).__name__}: {error}"}
     with open(request["answer"], "w") as file:

@@ -235,8 +235,11 @@ plot_rows <- function(table, run) {
   shown$model <- shown_models(shown$model)
   shown$tool <- factor(shown$tool, levels = intersect(names(house_colours(unique(shown$tool))), shown$tool))
   shown$ours <- startsWith(as.character(shown$tool), "hlm")
+  # a program with one size has a point and no line
+  sizes <- table(shown$tool, shown$model)
+  lines <- shown[sizes[cbind(as.character(shown$tool), as.character(shown$model))] > 1L, ]
   ggplot2::ggplot(shown, ggplot2::aes(.data$rows, .data$q10_s, colour = .data$tool, linewidth = .data$ours)) +
-    ggplot2::geom_line() + ggplot2::geom_point(size = 1.4) + ggplot2::facet_wrap(ggplot2::vars(.data$model)) +
+    ggplot2::geom_line(data = lines) + ggplot2::geom_point(size = 1.4) + ggplot2::facet_wrap(ggplot2::vars(.data$model)) +
     ggplot2::scale_x_log10(labels = log_labels) + ggplot2::scale_y_log10(labels = log_labels, breaks = 10^(-4:4)) +
     ggplot2::scale_colour_manual(values = house_colours(levels(shown$tool))) +
     ggplot2::scale_linewidth_manual(values = c(`FALSE` = 0.4, `TRUE` = 1.1), guide = "none") + bench_theme() +
@@ -258,7 +261,7 @@ plot_growth <- function(growth, run) {
     ggplot2::geom_line(data = guide, linetype = "dotted") + ggplot2::geom_line() + ggplot2::geom_point(size = 1.6) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free_x") + ggplot2::scale_x_log10(labels = log_labels) +
     ggplot2::scale_y_log10(labels = log_labels) + ggplot2::scale_colour_manual(values = c("#0b5394", "#b45f06", "#38761d")) + bench_theme() +
-    ggplot2::labs(x = "rows (left), patients (right)", y = "seconds of hlm()", colour = NULL, caption = run$date,
+    ggplot2::labs(x = "rows (left) or patients (right)", y = "seconds of hlm()", colour = NULL, caption = run$date,
       title = "Growth of hlm() with rows and with patients (both axes logarithmic)", subtitle = "Dotted: exactly linear growth")
 }
 
@@ -278,7 +281,7 @@ plot_ratios <- function(table, run) {
     ggplot2::geom_col(width = 0.7) + ggplot2::geom_vline(xintercept = 1) +
     ggplot2::geom_text(ggplot2::aes(label = significant(.data$ratio, 2L), hjust = ifelse(.data$ratio > 1, -0.15, 1.15)), size = 2.7) +
     ggplot2::facet_wrap(ggplot2::vars(.data$cell), ncol = 3L) +
-    ggplot2::scale_x_log10(labels = log_labels, expand = ggplot2::expansion(c(0.12, 0.22))) +
+    ggplot2::scale_x_log10(labels = log_labels, expand = ggplot2::expansion(c(0.2, 0.22))) +
     ggplot2::scale_fill_manual(values = c(`FALSE` = "#cc4125", `TRUE` = "#6fa8dc"), guide = "none") + bench_theme() +
     ggplot2::labs(x = "time of the program / time of hlm() (logarithmic)", y = NULL, title = "How many times longer other programs take than hlm()",
       subtitle = "Red: faster than hlm()", caption = run$date)
@@ -299,7 +302,7 @@ write_report <- function(table, core, growth, run, folder, ship = NULL) {
   }
   # the criterion itself needs its digits
   table$criterion <- formatC(table$criterion, format = "f", digits = 6L)
-  table$criterion[trimws(table$criterion) == "NA"] <- ""
+  table$criterion[trimws(table$criterion) == "NA"] <- NA
   write_table(table, path(".csv"))
   table$criterion <- suppressWarnings(as.numeric(table$criterion))
   if (!is.null(core)) write_table(core, path("-core.csv"))
