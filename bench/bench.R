@@ -1,6 +1,6 @@
 # `make bench`: whole hlm() calls against lme4, nlme, glmmTMB and the Python packages for mixed models, on the same data in the same run.
 # Run from the repository root with the package installed:
-#   Rscript bench/bench.R [rows=96x4,646x6,...,InstEval] [models=...] [tools=lme4,glmm,...] [extras=core,growth|none]
+#   Rscript bench/bench.R [rows=96x4,646x6,...,InstEval] [models=random-intercept,...] [tools=lme4,glmm,...] [extras=core,growth|none]
 # (the same words may stand in the environment variable WBHLM_BENCH). Without words: everything, under 25 minutes, written to bench/results/ under
 # today's date and to inst/benchmarks/, from which the article "Benchmarks" is made. With words: only that, written to build/bench/.
 # Every fit runs in a process of its own; one that fails or takes too long never stops the run. WBHLM_BENCH_BUDGET: seconds for one program and row (60;
@@ -35,7 +35,8 @@ chosen <- function(key, all) {
 known <- grepl("^(rows|models|tools|extras)=", words)
 if (!all(known)) stop("Not understood: ", paste(words[!known], collapse = " "), call. = FALSE)
 sizes <- all_sizes[all_sizes$label %in% chosen("rows", all_sizes$label), ]
-models <- chosen("models", c(names(bench_models), "crossed"))
+# random-slope and so on: words hold no blanks
+models <- gsub("-", " ", chosen("models", gsub(" ", "-", c(names(bench_models), "crossed"))))
 tools <- chosen("tools", c("hlm", all_tools[-(1:2)]))
 tools <- intersect(all_tools, c(our_tools, tools))
 extras <- chosen("extras", c("core", "growth"))

@@ -1,7 +1,8 @@
 # From the rows of a run to its files: the table (CSV and md), growth and core (CSV), two plots (PNG).
 
 significant <- function(x, digits = 3L) {
-  ifelse(is.na(x), "-", trimws(formatC(signif(x, digits), format = "fg", digits = digits, big.mark = ",", flag = "#")) |> sub(pattern = "\\.$", replacement = ""))
+  text <- trimws(formatC(signif(x, digits), format = "fg", digits = digits, big.mark = ",", flag = "#"))
+  ifelse(is.na(x), "-", sub("\\.$", "", text))
 }
 
 columns_of_table <- c(
@@ -174,8 +175,9 @@ core_lines <- function(core) {
     `the core's pass, s` = significant(core$pass_s), `its pass / plain pass` = sprintf("%.1f", core$ratio),
     `whole fit / plain pass` = sprintf("%.1f", core$ratio_whole), check.names = FALSE)
   c("", "## The core and one plain pass over the memory", "",
-    "One thread each. Plain pass: every number of the columns of the model and every group code is read once. The core's pass: its time for the",
-    "cross-products without evaluations (time of a pass with one evaluation, minus the time of an evaluation, which comes from the fit). Aim: below 3.",
+    "Processor seconds, one thread each. Plain pass: every number of the columns of the model and every group code is read once. The core's pass: its",
+    "time for the cross-products without evaluations (time of a pass with one evaluation, minus the time of an evaluation, which comes from the fit).",
+    "Aim: below 3.",
     "", md_table(shown))
 }
 
@@ -185,7 +187,8 @@ memory_lines <- function(table) {
     return(NULL)
   }
   shown <- data.frame(
-    data = nice_data(big$data), model = big$model, program = big$tool, `columns, MB` = significant(big$data_mb), `before the fit, MB` = significant(big$before_mb),
+    data = nice_data(big$data), model = big$model, program = big$tool, `columns, MB` = significant(big$data_mb),
+    `before the fit, MB` = significant(big$before_mb),
     `peak, MB` = significant(big$peak_mb), `the fit itself, MB` = significant(big$fit_mb),
     `(data + fit) / data` = ifelse(is.na(big$peak_to_data), "-", sprintf("%.2f", big$peak_to_data)), check.names = FALSE)
   c("", "## Memory", "", "Each fit in its own process (VmHWM of the first call). `columns`: the data that the model needs, as that program was given them.",
@@ -195,14 +198,16 @@ memory_lines <- function(table) {
 report_lines <- function(table, core, growth, run) {
   calls <- unique(table[table$status == "ok", c("tool", "version", "call", "method")])
   own <- table$own_difference[!is.na(table$own_difference)]
-  c("# Benchmarks", "", sprintf("Written by `make bench` on %s in %.0f minutes: synthetic data (patients x sessions), and lme4's InstEval.", run$date, run$minutes),
-    "Seconds of the whole call, formula to fit, warm: 10 % quantile (median in brackets) of as many calls as fit into some seconds; a fit of more than a sixth of",
-    "the budget is timed once. Each program runs in its own process; starting it and reading the data are not counted.",
+  c("# Benchmarks", "",
+    sprintf("Written by `make bench` on %s in %.0f minutes: synthetic data (patients x sessions), and lme4's InstEval.", run$date, run$minutes),
+    "Seconds of the whole call, formula to fit, warm: 10 % quantile (median in brackets) of as many calls as fit into some seconds; a fit of more than",
+    "a sixth of the budget is timed once. Each program runs in its own process; starting it and reading the data are not counted.",
     "`hlm, grammar` makes the within and between columns itself; all others are given them ready made.", "",
     machine_line(run), "", noise_line(run), "", "## hlm() against lme4 and the fastest peer", "", md_table(main_table(table)), "",
     sprintf("Best peer: the fastest other program that fits the same model and comes within %s of the best criterion (-2 log-likelihood) found.", near),
     "", "## Seconds of every program", "", md_table(wide_table(table, function(row) significant(row$q10_s))), "",
-    sprintf("Budget: %.0f s for one program and row, %.0f s for lme4. What is not there, and what `*` says:", run$budget, 2.5 * run$budget), "", notes_of(table), "",
+    sprintf("Budget: %.0f s for one program and row, %.0f s for lme4. What is not there, and what `*` says:", run$budget, 2.5 * run$budget), "",
+    notes_of(table), "",
     "## Criterion", "", "-2 log (restricted) likelihood at each program's variance estimates, computed by our core (fixed effects and sigma at their best",
     "given these), minus the lowest by the same method (REML; gpboost: ML).",
     if (length(own)) sprintf("lme4's own value differs from ours at its estimates by at most %.1e.", max(abs(own))), "",
@@ -217,7 +222,8 @@ shown_models <- function(model) factor(model, levels = c("random intercept", "ra
 
 house_colours <- function(tools) {
   others <- setdiff(tools, c("hlm, grammar", "hlm, columns"))
-  c(`hlm, grammar` = "#0b5394", `hlm, columns` = "#6fa8dc", stats::setNames(grDevices::hcl.colors(max(2L, length(others)), "Dark 3")[seq_along(others)], others))
+  colours <- grDevices::hcl.colors(max(2L, length(others)), "Dark 3")[seq_along(others)]
+  c(`hlm, grammar` = "#0b5394", `hlm, columns` = "#6fa8dc", stats::setNames(colours, others))
 }
 
 bench_theme <- function() {
