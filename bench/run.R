@@ -45,7 +45,7 @@ run_job <- function(request, limit, python = NULL) {
   start <- processor_seconds()
   command <- if (is.null(python)) file.path(R.home("bin"), "Rscript") else python
   arguments <- if (is.null(python)) c("--vanilla", "bench/child.R", file) else c("bench/peers.py", file)
-  code <- suppressWarnings(system2(command, shQuote(arguments), stdout = log, stderr = log, timeout = ceiling(limit)))
+  code <- suppressWarnings(system2(command, shQuote(arguments), stdout = log, stderr = log, timeout = ceiling(limit), env = if (!is.null(python)) no_r))
   answer <- if (file.exists(request$answer)) {
     tryCatch(jsonlite::read_json(request$answer, simplifyVector = TRUE), error = function(e) list(error = "its answer could not be read"))
   } else if (identical(as.integer(code), 124L)) {
@@ -61,13 +61,17 @@ run_job <- function(request, limit, python = NULL) {
 
 # ---- Python
 
+# R's own folders of libraries would make Python load R's OpenSSL and BLAS.
+no_r <- "LD_LIBRARY_PATH=''"
+
 python_peers <- c("glmm", "mixedlm-rs", "mixedlm", "lme-python", "gpboost", "statsmodels")
 
 # A Python of at least 3.10, or NULL. WBHLM_BENCH_PYTHON: one that has the packages already.
 find_python <- function() {
   for (candidate in c(Sys.getenv("PYTHON"), "python3", paste0("python3.", 14:10), "python")) {
     if (!nzchar(Sys.which(candidate))) next
-    check <- suppressWarnings(system2(candidate, c("-c", shQuote("import sys; sys.exit(sys.version_info < (3, 10))")), stdout = FALSE, stderr = FALSE))
+    check <- suppressWarnings(system2(candidate, c("-c", shQuote("import sys; sys.exit(sys.version_info < (3, 10))")), stdout = FALSE, stderr = FALSE,
+      env = no_r))
     if (identical(check, 0L)) {
       return(candidate)
     }
@@ -91,17 +95,24 @@ python_environment <- function(wanted, folder = "build/bench-python") {
       return(list(python = NULL, missing = stats::setNames(rep("no Python >= 3.10", length(wanted)), wanted)))
     }
     cat("Python environment in", folder, "\n")
-    made <- suppressWarnings(system2(base, c("-m", "venv", shQuote(folder)), stdout = FALSE, stderr = FALSE, timeout = 120))
+    made <- suppressWarnings(system2(base, c("-m", "venv", shQuote(folder)), stdout = FALSE, stderr = FALSE, timeout = 120, env = no_r))
     if (made != 0L || !file.exists(python)) {
       unlink(folder, recursive = TRUE)
       return(list(python = NULL, missing = stats::setNames(rep("no virtual environment", length(wanted)), wanted)))
     }
   }
-  for (peer in names(missing_peers(python, wanted, ""))) {
-    # one by one: one that cannot be had does not keep the others away
-    suppressWarnings(system2(python, c("-m", "pip", "install", "--quiet", "--only-binary", ":all:", peer), stdout = FALSE, stderr = FALSE, timeout = 180))
-  }
-  list(python = python, missing = missing_peers(python, wanted, "could not be installed"))
+  # one by one: one that cannot be had does not keep the others away
+  reasons <- vapply(names(missing_peers(python, wanted, "")), function(peer) {
+    log <- tempfile()
+    on.exit(unlink(log))
+    code <- suppressWarnings(system2(python, c("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--only-binary", ":all:", peer),
+      stdout = log, stderr = log, timeout = 180, env = no_r))
+    if (code == 124L) "pip took too long" else substr(utils::tail(c("", grep("ERROR", readLines(log, warn = FALSE), value = TRUE)), 1L), 1L, 100L)
+  }, "")
+  missing <- missing_peers(python, wanted, "could not be installed")
+  why <- reasons[names(missing)]
+  missing[nzchar(why)] <- paste0(missing[nzchar(why)], " (", sub("^ERROR: *", "", why[nzchar(why)]), ")")
+  list(python = python, missing = missing)
 }
 
 # One Python for all of them: starting it takes longer than asking.
@@ -109,7 +120,7 @@ missing_peers <- function(python, wanted, word) {
   code <- paste(
     "import sys", "from importlib.metadata import version", "for name in sys.argv[1:]:", "    try:", "        version(name)", "        print(name)",
     "    except Exception:", "        pass", sep = "\n")
-  here <- suppressWarnings(system2(python, c("-c", shQuote(code), wanted), stdout = TRUE, stderr = FALSE))
+  here <- suppressWarnings(system2(python, c("-c", shQuote(code), wanted), stdout = TRUE, stderr = FALSE, env = no_r))
   missing <- setdiff(wanted, here)
   stats::setNames(rep(word, length(missing)), missing)
 }
