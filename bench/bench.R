@@ -99,7 +99,8 @@ fit_one <- function(tool, model, folder, rows, done, environment) {
     seconds = if (mine) 3 else if (rows < 1e4) 1 else 2, runs = 301, once_over = allowed / 6)
   # starting, reading the data and repeating come on top of the fit
   limit <- allowed + 15 + 2e-6 * rows
-  answer <- run_job(request, if (mine) limit else min(time_left(), limit), if (tool %in% python_peers) environment$python)
+  if (!mine) limit <- min(limit, time_left())
+  answer <- run_job(request, limit, if (tool %in% python_peers) environment$python)
   shape_answer(answer, allowed, expected, limit)
 }
 
