@@ -47,6 +47,7 @@ number_from <- function(variable, default) {
   if (is.na(value)) default else value
 }
 budget <- number_from("WBHLM_BENCH_BUDGET", 60)
+# what follows the peers of the largest data (our criteria, the report) takes a minute or two
 deadline <- as.numeric(Sys.time()) + 60 * number_from("WBHLM_BENCH_MINUTES", 22)
 time_left <- function() deadline - as.numeric(Sys.time())
 budget_of <- function(tool) if (tool == "lme4") 2.5 * budget else budget
@@ -82,11 +83,11 @@ fit_one <- function(tool, model, folder, rows, done, environment) {
   }
   allowed <- budget_of(tool)
   expected <- expect_seconds(done, tool, model, rows)
-  if (isTRUE(expected > allowed)) {
-    return(skipped("over budget", sprintf("not tried: about %s s expected, %.0f s allowed", significant(expected), allowed), expected))
-  }
   # our own calls are never left out: they are short
   mine <- tool %in% our_tools
+  if (!mine && isTRUE(expected > allowed)) {
+    return(skipped("over budget", sprintf("not tried: about %s s expected, %.0f s allowed", significant(expected), allowed), expected))
+  }
   if (!mine && time_left() < max(5, 1.5 * expected, na.rm = TRUE)) {
     return(skipped("no time", "the time for the whole run was over", expected))
   }
@@ -96,9 +97,9 @@ fit_one <- function(tool, model, folder, rows, done, environment) {
   terms <- list(fixed = I(terms$fixed), random = lapply(terms$random, I))
   request <- list(job = "fit", tool = tool, formula = paste(deparse(formula, 500L), collapse = " "), terms = terms, folder = folder,
     # warm calls: ours are short, so that even on large data there are several
-    seconds = if (mine) 3 else if (rows < 1e4) 1 else 2, runs = 301, once_over = allowed / 6)
+    seconds = if (mine) 3 else if (rows < 1e4) 1 else 2, runs = 301, once_over = if (mine) 10 else allowed / 6)
   # starting, reading the data and repeating come on top of the fit
-  limit <- allowed + 15 + 2e-6 * rows
+  limit <- (if (mine) 150 else allowed) + 15 + 2e-6 * rows
   if (!mine) limit <- min(limit, time_left())
   answer <- run_job(request, limit, if (tool %in% python_peers) environment$python)
   shape_answer(answer, allowed, expected, limit)

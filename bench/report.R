@@ -170,7 +170,7 @@ core_table <- function(core) {
 
 core_lines <- function(core) {
   shown <- data.frame(
-    rows = format(core$rows, big.mark = ",", scientific = FALSE), model = core$model, `plain pass, s` = significant(core$plain_s),
+    rows = format(core$rows, big.mark = ",", scientific = FALSE, trim = TRUE), model = core$model, `plain pass, s` = significant(core$plain_s),
     `core, whole fit, s` = significant(core$core_s), evaluations = core$evaluations, `one evaluation, s` = significant(core$evaluation_s),
     `the core's pass, s` = significant(core$pass_s), `its pass / plain pass` = sprintf("%.1f", core$ratio),
     `whole fit / plain pass` = sprintf("%.1f", core$ratio_whole), check.names = FALSE)
