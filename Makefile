@@ -46,8 +46,8 @@ test-rust: ## tests of the Rust core only (no R needed)
 test-r: install ## tests of the R package only; make test-r FILTER=groups for one file
 	$(RSCRIPT) tools/test.R $(FILTER)
 
-bench: install ## speed against lme4, same data, same run
-	$(RSCRIPT) bench/bench.R
+bench: install ## speed and memory against lme4 and other programs (25 minutes); make bench BENCH="rows=96x4 tools=lme4" for a part
+	$(RSCRIPT) bench/bench.R $(foreach word,$(BENCH),'$(word)')
 
 validate: install ## the validation matrix against lme4, nlme and glmmTMB (long)
 	$(RSCRIPT) data-raw/validate/run.R

@@ -56,7 +56,7 @@ if (!quick) {
     sprintf("R %s, lme4 %s, wbhlm %s.", getRversion(), utils::packageVersion("lme4"), utils::packageVersion("wbhlm")), "",
     "| data (patients x sessions) | model | bootMer, s | bootstrap, 1 thread, s | CPU, s | 2 threads, s | times less CPU | SEs differ by at most |",
     "|---|---|---|---|---|---|---|---|", cells
-  ), "bench/bootstrap.md")
+  ), sprintf("bench/results/%s-bootstrap.md", Sys.Date()))
 }
 if (any(table$failed > 0) || any(table$se_ratio > 0.15)) {
   cat("Replicates failed, or standard errors differ by more than Monte Carlo error allows.\n")
