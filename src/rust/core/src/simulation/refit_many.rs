@@ -167,9 +167,8 @@ impl Worker<'_> {
 /// # Errors
 /// All but those of data that do not identify the model.
 pub fn fit_tested(prepared: &Prepared, control: &Control, start: Option<&[f64]>, tests: Tests, reduced: usize) -> Result<Tested> {
-    let found = prepared.refit(control, start, |profile, point, brief| {
-        coefficients::at(tests, &prepared.statistics, profile, point, brief)
-    });
+    let found = prepared
+        .refit(control, start, |profile, point, brief| coefficients::at(tests, &prepared.statistics, profile, point, brief));
     let Some((status, brief, Coefficients { se, df })) = identified(found)? else { return Ok(Tested::unidentified(reduced)) };
     let replicate = Replicate { status: status.into(), parameters: Some(brief), free: Vec::new() };
     Ok(Tested { replicate, se, df, reduced: vec![(f64::NAN, ReplicateStatus::Unidentified); reduced] })
