@@ -59,3 +59,15 @@ bridge_probe <- function(what, threads, amount) .Call(wrap__bridge_probe, what, 
 # The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for; `control$progress` (function(done)
 # or NULL) counts the curves.
 core_profile <- function(design, reml, theta, request, control) .Call(wrap__core_profile, design, reml, theta, request, control)
+
+# Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
+# `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
+# the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+core_refit_many <- function(design, reml, theta, beta, sigma, outcomes, options) .Call(wrap__core_refit_many, design, reml, theta, beta, sigma, outcomes, options)
+
+# Draws whole studies and fits the analysis to each: see design/0011. `options` as in core_refit_many(), without reduced and start.
+core_study <- function(study, analysis, options) .Call(wrap__core_study, study, analysis, options)
+
+# The data of replicate `replicate` (1-based) of core_study(): patient, therapist (0: none), session, time, x, y, moderator, one row per patient and
+# planned session; x and y are NaN where it did not take place.
+core_study_data <- function(study, seed, replicate) .Call(wrap__core_study_data, study, seed, replicate)

@@ -267,6 +267,58 @@ engine_bootstrap_samples <- function(design, reml, core, options, which) {
   engine_call(core_bootstrap_samples(a$design, a$reml, a$theta, a$beta, a$sigma, a$options, as.integer(which)))
 }
 
+# Many outcomes for one design: the columns of `outcomes` (rows x replicates), or with NULL drawn from the model at the estimates in `core`. `options`: nsim,
+# seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with other random terms),
+# threads, progress, max_iter, tol, start. The value is that of engine_bootstrap() and se, df (replicates x coefficients), reduced: list of
+# list(criterion, status).
+engine_refit_many <- function(design, reml, core, outcomes, options) {
+  options$tests <- options$tests %||% "none"
+  options$first <- as.double(options$first %||% 0)
+  arguments <- bootstrap_arguments(design, reml, core, options)
+  result <- engine_call(core_refit_many(
+    arguments$design, reml, arguments$theta, arguments$beta, arguments$sigma, outcomes, arguments$options
+  ))
+  shape_tested(result, core)
+}
+
+# Whole studies drawn and analysed: `study`, `analysis` as in design/0011-simulation.md, `options` as above without reduced and start. The value: that of
+# engine_refit_many(), and rows, persons, therapists analysed in every replicate.
+engine_study <- function(study, analysis, options) {
+  options$seed <- as.double(options$seed)
+  options$first <- as.double(options$first %||% 0)
+  options$tests <- options$tests %||% "none"
+  result <- engine_call(core_study(study, analysis, options))
+  m <- sum(vapply(analysis$random, function(term) {
+    q <- length(term$columns)
+    if (term$structure == "diagonal") q else q * (q + 1) / 2
+  }, 0))
+  core <- list(beta = numeric(length(analysis$fixed)), theta = numeric(m))
+  c(shape_tested(result$fits, core), result[c("rows", "persons", "therapists")])
+}
+
+# The data of a replicate (counted from 1) of engine_study() with the same study and seed.
+engine_study_data <- function(study, seed, replicate) {
+  data <- as.data.frame(engine_call(core_study_data(study, as.double(seed), as.integer(replicate))))
+  data$x[is.nan(data$x)] <- NA_real_
+  data$y[is.nan(data$y)] <- NA_real_
+  if (study$therapists == 0L) data$therapist <- NULL
+  if (study$moderator$kind == "none") data$moderator <- NULL
+  data
+}
+
+# Replicates with the tests of their coefficients.
+shape_tested <- function(result, core) {
+  replicates <- shape_replicates(result, core)
+  n <- length(result$status)
+  p <- length(kept_beta(core))
+  replicates$se <- matrix(result$se, n, p)
+  replicates$df <- matrix(result$df, n, p)
+  replicates$reduced <- lapply(result$reduced, function(smaller) {
+    list(criterion = smaller$criterion, status = status_factor(smaller$status))
+  })
+  replicates
+}
+
 # Spelled out in the calls above, not by do.call(): the message of an error that R raises meanwhile (a time limit) shows the call.
 bootstrap_arguments <- function(design, reml, core, options) {
   options$seed <- as.double(options$seed)
@@ -283,10 +335,13 @@ kept_beta <- function(core) {
 
 shape_replicates <- function(result, core) {
   n <- length(result$status)
-  status <- c("converged", "boundary", "failed", "unidentified")
   list(
     beta = matrix(result$beta, n, length(kept_beta(core))), theta = matrix(result$theta, n, length(core$theta)), sigma = result$sigma,
-    criterion = result$criterion, status = factor(status[result$status], levels = status),
-    free = matrix(result$free, n, length(core$residual$free))
+    criterion = result$criterion, status = status_factor(result$status), free = matrix(result$free, n, length(core$residual$free))
   )
+}
+
+status_factor <- function(codes) {
+  status <- c("converged", "boundary", "failed", "unidentified")
+  factor(status[codes], levels = status)
 }

@@ -18,6 +18,9 @@ mod interrupt;
 mod pool;
 mod probe;
 mod profile;
+mod replicates;
+mod simulation;
+mod study;
 mod vectors;
 
 use extendr_api::prelude::*;
@@ -30,4 +33,5 @@ extendr_module! {
     use pool;
     use probe;
     use profile;
+    use simulation;
 }
