@@ -143,8 +143,10 @@ show_next <- function() {
     "  session-by-session     the analysis of Falkenstroem et al. (2013), on synthetic data",
     "  alliance-components    the analysis of Hoffart et al. (2013), on synthetic data",
     "  alliance-negotiation   Manubens et al. (2023) from the data to the last table, with plots",
+    "  power                  how many patients, how many sessions: planning a study",
     "  which-df               which degrees of freedom and intervals to trust",
     "  for-lme4-users         what is the same, what differs and why",
+    "  benchmarks             time and memory against other programs",
     "  algorithms             every formula, with its source",
     "Help in R: ?hlm\n",
     sep = "\n"
