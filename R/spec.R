@@ -124,7 +124,7 @@ read_terms <- function(expr, env) {
     factors = factors,
     members = member_places(factors),
     term_labels = attr(tt, "term.labels"),
-    term_variables = term_variables(factors, labels),
+    term_variables = member_labels(factors, labels),
     intercept = attr(tt, "intercept"),
     response = attr(tt, "response"),
     offset = attr(tt, "offset")
@@ -142,7 +142,7 @@ member_places <- function(factors) {
 }
 
 # Per term the labels of its variables as text.
-term_variables <- function(factors, labels) {
+member_labels <- function(factors, labels) {
   vapply(member_places(factors), function(members) paste(labels[members], collapse = ", "), "")
 }
 
