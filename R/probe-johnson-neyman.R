@@ -33,7 +33,8 @@
 #' @return An object of class `hlm_johnson_neyman`, a list. The data frames have the columns `contrast` (of a categorical predictor) and `mod2` where
 #'   they apply.
 #'   `bounds`: `bound`, the slope there (`Estimate`, `Std. Error`, `df`) and `inside`, whether the bound is among the observed values;
-#'   `regions`: `from`, `to`, `significant`, `sign` of the slope, `n` and `share` of the units of the moderator in it, and `data`: whether `"all"`, `"part"` or
+#'   `regions`: `from`, `to`, `significant`, `sign` of the slope, `n` and `share` of the units of the moderator in it (of those in the
+#'   category, with a categorical `mod2`), and `data`: whether `"all"`, `"part"` or
 #'   `"none"` of the region is within the observed values; `curve`: slopes and band over the moderator, for [plot()];
 #'   `rules`: for each curve the `alpha` of its tests, whether its bounds come from the quadratic equation (`closed`) and, with `"fdr"`, the number
 #'   of `tests`, with
@@ -204,9 +205,19 @@ neyman_curve <- function(setup, curve, inference, how, head) {
   if (how$adjust == "simultaneous") rules <- cbind(rules, limit = rule$constant, num_df = rule$num_df, den_df = rule$den_df)
   list(
     bounds = with_head(bounds_table(curve, fit, inference, bounds, x)),
-    regions = with_head(find_regions(curve, fit, inference, rule, bounds, whole, x)),
+    regions = with_head(find_regions(curve, fit, inference, rule, bounds, whole, x, values_in_category(setup, head$mod2))),
     curve = with_head(curve_table(curve, fit, inference, rule, how$range)), rules = with_head(rules)
   )
+}
+
+# The values of the moderator that belong to a category of the second one: of the units with a row in it.
+values_in_category <- function(setup, category) {
+  modx <- setup$focals$modx
+  mod2 <- setup$focals$mod2
+  if (is.null(mod2) || mod2$kind != "factor") return(modx$x)
+  fit <- setup$probe$fit
+  codes <- if (modx$level == "1") seq_len(n_rows(fit)) else level_codes(fit, modx$level)
+  modx$x[codes[unit_rows(fit, modx$level)] %in% codes[as.character(mod2$original) == category]]
 }
 
 # For the picture: the observed range and, for straight lines, a tenth of it beyond.

@@ -142,9 +142,9 @@ search_roots <- function(f, grid) {
 
 # Regions ----------------------------------------------------------------------------------------------------------------------------
 
-# The intervals between the bounds, clipped to `range`: from, to, significant, sign ("positive", "negative", NA), n and share of the units in them, and data:
-# does the interval hold observed values ("all" of it lies between the lowest and highest, "part", "none")?
-find_regions <- function(curve, fit, inference, rule, bounds, range, x) {
+# The intervals between the bounds, clipped to `range`: from, to, significant, sign ("positive", "negative", NA), n and share of the units in them (of those
+# whose values are `counted`), and data: does the interval hold observed values ("all" of it lies between the lowest and highest, "part", "none")?
+find_regions <- function(curve, fit, inference, rule, bounds, range, x, counted) {
   bounds <- bounds[bounds > range[[1L]] & bounds < range[[2L]]]
   from <- c(range[[1L]], bounds)
   to <- c(bounds, range[[2L]])
@@ -152,12 +152,12 @@ find_regions <- function(curve, fit, inference, rule, bounds, range, x) {
   rows <- curve$at(inner)
   significant <- excess(rows, fit, inference, rule) > 0
   estimate <- drop(rows %*% tested_estimates(fit, inference))
-  n <- vapply(seq_along(from), function(k) sum(x >= from[[k]] & (x < to[[k]] | k == length(from) & x <= to[[k]])), 0L)
+  n <- vapply(seq_along(from), function(k) sum(counted >= from[[k]] & (counted < to[[k]] | k == length(from) & counted <= to[[k]])), 0L)
   seen <- range(x)
   data <- ifelse(from >= seen[[2L]] | to <= seen[[1L]], "none", ifelse(from >= seen[[1L]] & to <= seen[[2L]], "all", "part"))
   data.frame(
     from = from, to = to, significant = significant, sign = ifelse(significant, ifelse(estimate > 0, "positive", "negative"), NA_character_),
-    n = n, share = n / length(x), data = data
+    n = n, share = n / length(counted), data = data
   )
 }
 

@@ -19,7 +19,7 @@ test_that("every check has its own id, words and needs, and a case that triggers
   ids <- vapply(checks, `[[`, "", "id")
   expect_false(anyDuplicated(ids) > 0L)
   expect_false(anyDuplicated(vapply(checks, `[[`, "", "label")) > 0L)
-  known <- c("outcome", "predictor", "time", "regular", "panel", "level", "covariate", "fit", "independent")
+  known <- c("outcome", "predictor", "time", "regular", "panel", "level", "covariate", "fit", "independent", "uncorrelated")
   expect_length(setdiff(unlist(lapply(checks, `[[`, "needs")), known), 0L)
   about_fit <- vapply(checks, function(check) "fit" %in% check$needs, NA)
   expect_setequal(names(audit_data_cases()), ids[!about_fit])
@@ -82,10 +82,11 @@ test_that("a check that could not be made is not counted as passed, and says wha
   odd <- withr::with_seed(3, audit_call(transform(d, session = session + stats::runif(720, 0, 0.9))))
   expect_identical(odd$skipped$reason[odd$skipped$id == "gaps"], "no common spacing of the sessions")
   expect_identical(odd$skipped$reason[odd$skipped$id == "nickell"], "no common spacing of the sessions")
-  # check_fit() and the autocorrelation of independent residuals do not apply to a model with a residual structure
+  # check_fit() does not apply to a model with a residual structure, the autocorrelation of independent residuals not to correlated ones
   ar1 <- audit_fit_of(fit_case(residual = "ar1(session)"))
-  structured <- ar1$skipped$reason == "the model has a residual structure of its own"
-  expect_setequal(ar1$skipped$id[structured], c("residual_autocorrelation", "variance_over_time", "fit_problems"))
+  why <- stats::setNames(ar1$skipped$reason, ar1$skipped$id)
+  expect_identical(why[["fit_problems"]], "the model has a residual structure of its own")
+  expect_identical(why[["residual_autocorrelation"]], "the model has correlated residuals")
   expect_length(ar1$findings, 0L)
 })
 

@@ -168,7 +168,15 @@ test_that("three-way: one set of regions for each value of the second moderator"
   one <- johnson_neyman(fit, alliance_within, severity, at = list(group = "PDT"))
   expect_equal(found$bounds$bound[found$bounds$mod2 == "PDT"], one$bounds$bound)
   expect_error(johnson_neyman(fit, alliance_within, group, mod2 = severity), class = "hlm_error_data")
+  # a group's regions hold the patients of that group
   d <- probe_therapies()
+  patients <- d[!duplicated(d$patient), ]
+  for (k in seq_len(nrow(found$regions))) {
+    row <- found$regions[k, ]
+    own <- patients$severity[patients$group == row$mod2]
+    expect_identical(row$n, sum(own >= row$from & own < row$to))
+    expect_equal(row$share, row$n / length(own))
+  }
   fit <- hlm(distress ~ within(alliance) * severity * session + (1 | patient), d)
   expect_equal(
     johnson_neyman(fit, alliance_within, severity, session, at = c(1, 6))$bounds, johnson_neyman(fit, alliance_within, severity, session, at2 = c(1, 6))$bounds

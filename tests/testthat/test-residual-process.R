@@ -284,7 +284,8 @@ test_that("shifted courses have the intervals of contrasts of the fixed effects"
 })
 
 test_that("audit() looks at residuals freed of the structure, and says what it cannot check", {
-  d <- serial_data()
+  # persons are the units of the check: 40 of them
+  d <- rbind(serial_data(1L), transform(serial_data(2L), person = person + 20L))
   plain <- audit(hlm(y ~ x + (1 | person), d, time = session))
   expect_true("residual_autocorrelation" %in% names(plain$findings))
   expect_true("variance_over_time" %in% names(plain$findings))
