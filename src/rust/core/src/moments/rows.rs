@@ -132,12 +132,12 @@ fn add_gram(width: usize, block: &[f64], length: usize, rows: std::ops::Range<us
 fn add_gram_of<const W: usize>(block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
     let columns: [&[f64]; W] = std::array::from_fn(|i| &block[i * length + rows.start..i * length + rows.end]);
     let mut sums = [[0.0; W]; W];
-    for row in 0..rows.len() {
+    (0..rows.len()).for_each(|row| {
         let values: [f64; W] = std::array::from_fn(|i| columns[i][row]);
         for (sums, x) in sums.iter_mut().zip(values) {
             sums.iter_mut().zip(values).for_each(|(sum, y)| *sum += x * y);
         }
-    }
+    });
     gram.iter_mut().zip(sums.as_flattened()).for_each(|(g, s)| *g += s);
 }
 
