@@ -87,14 +87,19 @@ abort_clock <- function(value, now, clock, label) {
 
 formula_functions <- c("within", "between", "wb", "cx", "lagged", "~", "+", "-", ":", "*", "/", "^", "|", "||", "(", "%in%", "::", "I")
 
+# Names of functions in a formula that are not part of its grammar.
+formula_calls <- function(formula) {
+  names <- all.names(formula, unique = TRUE)
+  names <- names[match(names, formula_functions, 0L) == 0L]
+  names[match(names, all.vars(formula), 0L) == 0L]
+}
+
 # Functions of the formula that cannot be found from the environment kept with the fit (written inside another function,
 # say): kept by value, since prediction needs them.
 local_functions <- function(spec, env) {
   home <- environment(spec$formula)
-  names <- all.names(spec$formula, unique = TRUE)
-  names <- names[match(names, formula_functions, 0L) == 0L]
   found <- list()
-  for (name in names[match(names, all.vars(spec$formula), 0L) == 0L]) {
+  for (name in spec$functions) {
     if (is.null(get0(name, envir = home, mode = "function"))) {
       found[[name]] <- get0(name, envir = env, mode = "function")
     }

@@ -104,6 +104,18 @@ term_columns <- function(terms, variables, contrasts, recentre = NULL) {
   coding <- factor_coding(terms, variables)
   for (j in seq_along(terms$term_labels)) {
     members <- terms$members[[j]]
+    if (length(members) == 1L) {
+      # the usual case, a numeric variable, without the lists that a product takes
+      label <- terms$labels[[members]]
+      x <- variables[[label]]
+      if (is.double(x) && is.null(attributes(x))) {
+        place <- length(out$names) + 1L
+        out$columns[[place]] <- x
+        out$names[[place]] <- out$keys[[place]] <- label
+        out$assign[[place]] <- j
+        next
+      }
+    }
     made <- term_product(terms, members, coding[, j], variables, contrasts)
     if (!is.null(recentre)) made$columns <- recentre(terms$labels[members], made, terms$term_labels[[j]])
     out$columns <- c(out$columns, made$columns)

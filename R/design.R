@@ -119,13 +119,12 @@ bar_columns <- function(spec, coding, products) {
   done <- list()
   for (i in seq_along(spec$bars)) {
     bar <- spec$bars[[i]]
-    text <- expr_text(bar$lhs)
-    if (is.null(done[[text]])) {
-      done[[text]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
+    made <- done[[bar$text]]
+    if (is.null(made)) {
+      made <- done[[bar$text]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
     }
-    made <- done[[text]]
     check_bar(made, bar)
-    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double, text = text)
+    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double, label = bar$label)
   }
   order_double_bars(out, spec)
 }
@@ -145,8 +144,7 @@ order_double_bars <- function(bars, spec) {
     if (!bars[[i]]$double) {
       bar <- bars[[i]]
       bar$columns <- seq_along(bar$made$names)
-      bar$label <- paste(bar$text, "|", bar$group)
-      out <- c(out, list(bar))
+      out[[length(out) + 1L]] <- bar
       i <- i + 1L
       next
     }
@@ -188,7 +186,7 @@ pool_columns <- function(x, z) {
 # Groups in order of first use by the sorted terms; terms sorted as lme4's mkReTrms() does.
 design_groups <- function(spec, frame, z) {
   n_levels <- vapply(z, function(bar) length(frame$factors[[bar$group]]$levels), 0L)
-  order <- if (is.unsorted(rev(n_levels))) rev(order(n_levels)) else seq_along(z)
+  order <- if (length(z) > 1L && is.unsorted(rev(n_levels))) rev(order(n_levels)) else seq_along(z)
   groups <- list()
   terms <- list()
   names <- character()

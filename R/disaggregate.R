@@ -58,7 +58,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
     persons = person$levels, count = model$count, coef = model$coef, centre = model$centre,
     rows = control$means, weighting = control$weighting, columns = list()
   )
-  out <- list()
+  out <- facts <- list()
   for (column in spec$columns) {
     if (column$kind == "lag" || column$source != key) next
     made <- if (column$kind == "within") {
@@ -68,8 +68,9 @@ disaggregate_source <- function(spec, frame, source, key, control) {
     }
     check_made(made$x, x, column, frame)
     out[[column$name]] <- made$x
-    means$columns[[column$name]] <- made$means
+    facts[[column$name]] <- made$means
   }
+  means$columns <- facts
   list(columns = out, means = means)
 }
 

@@ -24,6 +24,8 @@ raise_condition <- function(cnd) {
 
 # Fit by optimisation, from `control$start` when given. `control$progress`: see core_fit().
 engine_fit <- function(design, reml, control) {
+  # without its class, as in hlm()
+  design <- unclass(design)
   control <- list(
     max_iter = control$max_iter, tol = control$tol, start = control$start,
     threads = engine_threads(design, control$threads), progress = control$progress
@@ -55,14 +57,16 @@ shape_estimates <- function(e, design, reml) {
   p <- length(e$beta)
   beta <- rep(NA_real_, length(design$x))
   if (length(e$dropped) > 0L) beta[-e$dropped] <- e$beta else beta[] <- e$beta
+  vcov <- e$vcov
+  dim(vcov) <- c(p, p)
   list(
-    beta = beta, dropped = e$dropped, vcov = matrix(e$vcov, p, p), sigma = e$sigma, theta = e$theta,
+    beta = beta, dropped = e$dropped, vcov = vcov, sigma = e$sigma, theta = e$theta,
     criterion = e$criterion,
     parts = list(
       logdet_v = e$logdet_v, logdet_x = e$logdet_x, r2 = e$r2, n = length(design$y), p = p, nu = e$nu
     ),
     b = shape_modes(e, design), gradient = e$gradient,
-    boundary = lapply(e$boundary, shape_boundary, design = design)
+    boundary = if (length(e$boundary)) lapply(e$boundary, shape_boundary, design = design) else list()
   )
 }
 
@@ -70,16 +74,18 @@ shape_modes <- function(e, design) {
   used <- used_groups(design)
   b <- vector("list", length(design$groups))
   for (k in seq_along(used)) {
-    b[[used[k]]] <- matrix(e$b[[k]], ncol = e$q[k])
+    modes <- e$b[[k]]
+    dim(modes) <- c(length(modes) %/% e$q[k], e$q[k])
+    b[[used[k]]] <- modes
   }
   b
 }
 
 # Factors without a term have no block in the core.
 used_groups <- function(design) {
-  used <- integer()
-  for (term in design$terms) used <- c(used, as.integer(term$group))
-  sort.int(unique(used))
+  used <- logical(length(design$groups))
+  for (term in design$terms) used[[term$group]] <- TRUE
+  which(used)
 }
 
 shape_boundary <- function(entry, design) {

@@ -18,7 +18,7 @@ drop_missing <- function(frame, spec, na_action, means) {
   frame$dropped <- counts
   if (is.null(bad)) {
     frame$rows <- seq_len(frame$n)
-    frame$parents <- frame$atoms[spec_levels(spec)]
+    frame$parents <- frame$atoms[spec$levels]
     if (means == "available") {
       frame$all <- list(values = frame$values, person = frame$factors[[frame$id]]$codes, time = frame$time)
     }
@@ -60,7 +60,7 @@ keep_rows <- function(frame, spec, keep, lost, kind, means) {
   frame$time <- frame$time[keep]
   if (!is.null(frame$residual)) frame$residual <- lapply(frame$residual, take_residual_values, rows = keep)
   frame$factors <- lapply(frame$factors, compact_factor, rows = keep)
-  frame$parents <- lapply(frame$atoms[spec_levels(spec)], compact_factor, rows = keep)
+  frame$parents <- lapply(frame$atoms[spec$levels], compact_factor, rows = keep)
   for (name in intersect(c("(weights)", "(offset)"), names(frame$raw))) {
     frame[[name]] <- frame$raw[[name]][keep]
   }
@@ -71,6 +71,9 @@ keep_rows <- function(frame, spec, keep, lost, kind, means) {
 na_kind <- function(na_action) {
   if (is.null(na_action)) {
     return("pass")
+  }
+  if (identical(na_action, "na.omit")) {
+    return("omit")
   }
   kinds <- c(na.omit = "omit", na.exclude = "exclude", na.fail = "fail", na.pass = "pass")
   if (is.character(na_action) && length(na_action) == 1L && na_action %in% names(kinds)) {

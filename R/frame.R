@@ -27,7 +27,8 @@ build_frame <- function(spec, data, inputs, na_action, env, means = "analysis") 
 
 # Every name that the model needs, taken from the data or, failing that, from where the formula was written.
 collect_columns <- function(spec, data, env) {
-  needed <- model_variables(spec)
+  needed <- spec$variables
+  if (!is.null(spec$residual)) needed <- unique(c(needed, setdiff(residual_variables(spec), spec$derived)))
   from_data <- match(needed, names(data), 0L) > 0L
   raw <- list()
   for (name in needed[from_data]) {
@@ -76,8 +77,8 @@ model_variables <- function(spec) {
   }
   for (value in spec$values) names <- c(names, expr_vars(value$expr))
   if (!is.null(spec$id)) names <- c(names, expr_vars(spec$id))
-  names <- unique(c(names, spec_levels(spec), spec$time, residual_variables(spec)))
-  names[match(names, derived_names(spec), 0L) == 0L]
+  names <- unique(c(names, spec$levels, spec$time))
+  names[match(names, spec$derived, 0L) == 0L]
 }
 
 variable_names <- function(expressions) {
@@ -185,7 +186,7 @@ eval_variable <- function(expr, columns, env) {
 
 # Variables of the fixed part and of the bars, by label. Those made of derived columns come later (R/design.R).
 evaluate_variables <- function(spec, frame, env) {
-  derived <- derived_names(spec)
+  derived <- spec$derived
   out <- list()
   for (terms in spec_terms(spec)) {
     for (i in seq_along(terms$variables)) {
@@ -225,7 +226,7 @@ evaluate_atoms <- function(spec, frame, env) {
   atoms <- list()
   for (bar in spec$bars) atoms <- c(atoms, group_atoms(bar$group))
   if (!is.null(spec$id)) atoms <- c(atoms, group_atoms(spec$id))
-  for (level in spec_levels(spec)) atoms <- c(atoms, list(as.name(level)))
+  for (level in spec$levels) atoms <- c(atoms, list(as.name(level)))
   out <- list()
   for (atom in atoms) {
     label <- expr_text(atom)

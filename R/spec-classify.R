@@ -5,27 +5,31 @@
 classify_coefs <- function(spec, frame, coding, x) {
   tt <- spec$terms
   groups <- order_groups(frame)
-  kinds <- vector("list", length(tt$labels))
+  kinds <- spec$kinds
   for (i in seq_along(kinds)) {
-    if (i == tt$response || any(i == tt$offset)) next
-    kinds[[i]] <- variable_kind(i, spec, frame, coding$variables, groups)
+    level <- kinds[[i]]$level
+    if (is.null(level)) next
+    if (is.na(level)) {
+      kinds[[i]]$level <- frame$id
+    } else if (level == "") {
+      # by name: derived columns stand at the end of the list, wherever the formula has them
+      kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
+    }
   }
   # the intercept first
   n_terms <- length(tt$term_labels)
   type <- c("other", character(n_terms))
   level <- c("1", character(n_terms))
-  variables <- character(n_terms + 1L)
   for (j in seq_len(n_terms)) {
     members <- tt$members[[j]]
     kind <- if (length(members) == 1L) kinds[[members]] else term_kind(kinds[members], groups)
     type[[j + 1L]] <- kind$type
     level[[j + 1L]] <- kind$level
-    variables[[j + 1L]] <- if (length(members) == 1L) tt$labels[[members]] else paste(tt$labels[members], collapse = ", ")
   }
   place <- x$assign + 1L
   out <- list(
     name = x$names, term = c("(Intercept)", tt$term_labels)[place], type = type[place], level = level[place],
-    variables = variables[place]
+    variables = c("", tt$term_variables)[place]
   )
   attr(out, "row.names") <- .set_row_names(length(place))
   class(out) <- "data.frame"
@@ -44,8 +48,12 @@ order_groups <- function(frame) {
   factors[order(-vapply(factors, function(f) length(f$levels), 0L))]
 }
 
-# list(type, level) of one variable of the fixed part.
-variable_kind <- function(i, spec, frame, variables, groups) {
+# list(type, level) of one variable of the fixed part, as far as the formula says it: the level is NA where it is the person, and "" where
+# the data have to be looked at. NULL for the outcome and offsets.
+variable_kind <- function(i, spec) {
+  if (i == spec$terms$response || any(i == spec$terms$offset)) {
+    return(NULL)
+  }
   expr <- spec$terms$variables[[i]]
   vars <- expr_vars(expr)
   derived <- list()
@@ -53,16 +61,14 @@ variable_kind <- function(i, spec, frame, variables, groups) {
     if (any(column$name == vars)) derived <- c(derived, list(column))
   }
   if (length(derived) > 0L) {
-    return(derived_kind(derived, spec, frame))
+    return(derived_kind(derived, spec, list(id = NA_character_)))
   }
   for (key in spec$contextual) {
     if (identical(spec$values[[spec$sources[[key]]$value]]$expr, expr)) {
       return(list(type = "within", level = "1"))
     }
   }
-  # by name: derived columns stand at the end of the list, wherever the formula has them
-  level <- variable_level(variables[[spec$terms$labels[[i]]]], groups)
-  list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = level)
+  list(type = if (length(vars) > 0L && identical(vars, spec$time)) "time" else "other", level = "")
 }
 
 derived_kind <- function(derived, spec, frame) {

@@ -2,6 +2,59 @@
 # that what remains are ordinary terms objects. The columns themselves are filled in by R/disaggregate.R.
 
 parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
+  check_formula(formula)
+  text <- formula
+  attributes(text) <- NULL
+  home <- clean_env(environment(formula))
+  key <- list(text, id, time, home)
+  known <- recall_spec(key)
+  if (!is.null(known)) {
+    known$formula <- formula_in(formula, home)
+    return(known)
+  }
+  spec <- read_formula(formula, data_names, id, time)
+  if (is_text_alone(spec, formula)) keep_spec(key, spec)
+  spec
+}
+
+# Specs read lately. Reading a formula takes as long as fitting a small model, and those who simulate or refit read the same one again and again.
+# Kept is what the text of the formula settles alone: neither the data's names nor values of the caller, and no environment but a package's or the
+# global one. The oldest is overwritten.
+recent_specs <- new.env(parent = emptyenv())
+recent_specs$keys <- recent_specs$specs <- list()
+recent_specs$last <- 0L
+
+recall_spec <- function(key) {
+  keys <- recent_specs$keys
+  for (i in seq_along(keys)) {
+    if (identical(keys[[i]], key)) {
+      return(recent_specs$specs[[i]])
+    }
+  }
+  NULL
+}
+
+keep_spec <- function(key, spec) {
+  place <- recent_specs$last %% 8L + 1L
+  recent_specs$keys[[place]] <- key
+  recent_specs$specs[[place]] <- spec
+  recent_specs$last <- place
+}
+
+# `.` depends on the columns of the data; arguments of within(), ... other than the variable may be values of the caller.
+is_text_alone <- function(spec, formula) {
+  if (any(all.names(formula) == ".")) {
+    return(FALSE)
+  }
+  for (call in spec$calls) {
+    if (length(call) != 2L || has_request(call[[2L]])) {
+      return(FALSE)
+    }
+  }
+  TRUE
+}
+
+read_formula <- function(formula, data_names, id, time) {
   # `id` is not a predictor: `.` must not pick it up
   parts <- split_formula(formula, if (is.null(id)) data_names else setdiff(data_names, expr_vars(id)))
   env <- environment(formula)
@@ -13,6 +66,8 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
     bar$lhs <- rewrite_requests(bar$lhs, requests)
     bar$terms <- parse_terms(call("~", bar$lhs), home)
     bar$name <- expr_text(bar$group)
+    bar$text <- expr_text(bar$lhs)
+    bar$label <- paste(bar$text, "|", bar$name)
     bar
   })
   spec <- list(
@@ -25,11 +80,18 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
     sources = requests$sources,
     columns = requests$columns,
     contextual = requests$contextual,
+    calls = requests$replacements$calls,
     id = id,
     time = time
   )
   check_outcome_alone(spec)
   check_time_given(spec)
+  # what every step of a fit asks for
+  spec$derived <- derived_names(spec)
+  spec$levels <- spec_levels(spec)
+  spec$variables <- model_variables(spec)
+  spec$functions <- formula_calls(spec$formula)
+  spec$kinds <- lapply(seq_along(spec$terms$labels), variable_kind, spec = spec)
   class(spec) <- "hlm_spec"
   spec
 }
@@ -62,6 +124,7 @@ read_terms <- function(expr, env) {
     factors = factors,
     members = member_places(factors),
     term_labels = attr(tt, "term.labels"),
+    term_variables = member_labels(factors, labels),
     intercept = attr(tt, "intercept"),
     response = attr(tt, "response"),
     offset = attr(tt, "offset")
@@ -76,6 +139,11 @@ member_places <- function(factors) {
   used <- factors > 0L
   dimnames(used) <- NULL
   lapply(seq_len(ncol(used)), function(j) which(used[, j]))
+}
+
+# Per term the labels of its variables as text.
+member_labels <- function(factors, labels) {
+  vapply(member_places(factors), function(members) paste(labels[members], collapse = ", "), "")
 }
 
 # The commonest random part, `(1 | patient)`, is read once.

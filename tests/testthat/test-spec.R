@@ -65,3 +65,34 @@ test_that("the outcome is no predictor, and no random effect stands there twice"
   expect_error(front(y ~ x + (x | patient) + (0 + x | patient), d), "more than once", class = "hlm_error_formula")
   expect_error(front(y ~ x + offset(treatment) + (1 | patient), d), "must be a number", class = "hlm_error_data")
 })
+
+test_that("a formula is read once, and again when something else than its text matters", {
+  first <- parse_formula(y ~ wb(x) * arm + (1 + within(x) | g), c("y", "x"), quote(g), "t")
+  expect_identical(parse_formula(y ~ wb(x) * arm + (1 + within(x) | g), "other", quote(g), "t"), first)
+  expect_identical(read_formula(y ~ wb(x) * arm + (1 + within(x) | g), NULL, quote(g), "t"), first)
+  expect_identical(parse_formula(y ~ wb(x) * arm + (1 + within(x) | g), time = "u")$time, "u")
+  expect_null(parse_formula(y ~ wb(x) * arm + (1 + within(x) | g))$id)
+  # columns of the data, values of the caller
+  expect_equal(fixed_text(y ~ . + (1 | g), c("y", "a", "g")), "(a)")
+  expect_equal(fixed_text(y ~ . + (1 | g), c("y", "b", "g")), "(b)")
+  of_degree <- function(k) parse_formula(y ~ within(x, detrend = k) + (1 | g), time = "t")$columns[[1L]]$degree
+  expect_equal(c(of_degree(1), of_degree(2)), 1:2)
+  of_lag <- function(k) fixed_text(y ~ within(lagged(x, k)) + (1 | g), time = "t")
+  expect_equal(c(of_lag(1), of_lag(2)), c("x_lag1_within", "x_lag2_within"))
+})
+
+test_that("formulas of the same text in other packages are told apart", {
+  here <- y ~ x + (1 | g)
+  there <- here
+  environment(there) <- asNamespace("stats")
+  expect_identical(environment(parse_formula(here)$formula), clean_env(environment(here)))
+  expect_identical(attr(parse_formula(there)$terms$object, ".Environment"), asNamespace("stats"))
+  expect_identical(environment(parse_formula(there)$formula), asNamespace("stats"))
+})
+
+test_that("no more than the latest formulas are kept, and nothing of the caller", {
+  for (k in 1:20) parse_formula(stats::as.formula(paste0("y ~ x", k, " + (1 | g)")))
+  expect_length(recent_specs$keys, 8L)
+  homes <- lapply(recent_specs$keys, `[[`, 4L)
+  expect_true(all(vapply(homes, function(env) identical(env, clean_env(env)), NA)))
+})

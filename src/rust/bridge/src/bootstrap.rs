@@ -28,7 +28,12 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
     };
     Ok(Request {
         scheme: bootstrap::scheme(text)?,
-        options: Options { replicates: count(fields.get("nsim"), 1, "nsim")?, seed: seed_of(&fields)?, group, control },
+        options: Options {
+            replicates: count(fields.get("nsim"), 1, "nsim")?,
+            seed: seed_of(fields.get("seed"))?,
+            group,
+            control,
+        },
         threads,
         progress: progress_of(options)?,
     })

@@ -2,7 +2,6 @@
 
 use extendr_api::prelude::*;
 use ndarray::Array2;
-use std::collections::HashMap;
 use std::sync::Arc;
 use wbhlm_core::covariance;
 use wbhlm_core::design::{Design, Grouping, Term};
@@ -27,10 +26,20 @@ pub fn wrong(what: &str) -> CoreError {
     CoreError::Design { what: what.to_string() }
 }
 
-/// The elements of an R list by name.
-pub fn named(list: &Robj, what: &str) -> Result<HashMap<String, Robj>, CoreError> {
+/// The elements of an R list by name. They are few: looking through them is quicker than hashing their names.
+pub struct Fields(Vec<(&'static str, Robj)>);
+
+impl Fields {
+    /// The first element of that name.
+    pub fn get(&self, name: &str) -> Option<&Robj> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+/// See [`Fields`].
+pub fn named(list: &Robj, what: &str) -> Result<Fields, CoreError> {
     let list = list.as_list().ok_or_else(|| wrong(&format!("{what} must be a list")))?;
-    Ok(list.iter().map(|(name, value)| (name.to_string(), value)).collect())
+    Ok(Fields(list.iter().collect()))
 }
 
 /// The elements of an R list.

@@ -6,7 +6,7 @@
 //! handlers see what they would have seen without us.
 
 use crate::condition::panic_message;
-use crate::convert::named;
+use crate::convert::{named, present};
 use crate::pool::pool;
 use extendr_api::prelude::*;
 use extendr_ffi::{R_NilValue, SEXP};
@@ -38,7 +38,7 @@ pub fn take_jump() -> Option<Robj> {
 
 /// The function `progress` of a list of options, if there is one: it is called with the count of steps done.
 pub fn progress_of(options: &Robj) -> Result<Option<Function>, CoreError> {
-    let Some(progress) = named(options, "options")?.remove("progress").filter(|progress| !progress.is_null()) else {
+    let Some(progress) = present(named(options, "options")?.get("progress")) else {
         return Ok(None);
     };
     let function = progress.as_function();

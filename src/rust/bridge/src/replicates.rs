@@ -3,14 +3,13 @@
 
 use crate::convert::wrong;
 use extendr_api::prelude::*;
-use std::collections::HashMap;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Brief;
 use wbhlm_core::replicates::{Replicate, ReplicateStatus};
 
-/// `options$seed`: a whole number, not negative.
-pub fn seed_of(options: &HashMap<String, Robj>) -> Result<u64, CoreError> {
-    let seed = options.get("seed").and_then(Robj::as_real).filter(|s| s.is_finite() && *s >= 0.0 && s.fract() == 0.0);
+/// A seed: a whole number, not negative.
+pub fn seed_of(seed: Option<&Robj>) -> Result<u64, CoreError> {
+    let seed = seed.and_then(Robj::as_real).filter(|s| s.is_finite() && *s >= 0.0 && s.fract() == 0.0);
     Ok(seed.ok_or_else(|| wrong("seed must be a whole number, not negative"))? as u64)
 }
 

@@ -34,7 +34,7 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
         options: Options {
             replicates: count(fields.get("nsim"), 1, "nsim")?,
             first,
-            seed: seed_of(&fields)?,
+            seed: seed_of(fields.get("seed"))?,
             control,
             tests: Tests::named(tests)?,
         },
@@ -117,7 +117,7 @@ fn core_study_data(study: Robj, seed: Robj, replicate: Robj) -> Robj {
     guard(|| {
         let study = study::study(&study)?;
         study.validate()?;
-        let seed = seed_of(&[("seed".to_string(), seed)].into_iter().collect())?;
+        let seed = seed_of(Some(&seed))?;
         let replicate = count(Some(&replicate), 1, "replicate")? - 1;
         let mut data = core_study::Data::default();
         core_study::draw(&study, &mut Random::new(seed, replicate as u64), &mut data);

@@ -1,15 +1,12 @@
 //! A study and its analysis as R lists (design/0011), read into the core's structures.
 
-use crate::convert::{count, flag, indices, items, named, numbers, present, wrong};
+use crate::convert::{count, flag, indices, items, named, numbers, present, wrong, Fields};
 use extendr_api::prelude::*;
-use std::collections::HashMap;
 use wbhlm_core::covariance;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::simulation::study::{
     Analysis, Group, Moderator, Part, Predictor, Product, RandomEffects, RandomTerm, Split, Study,
 };
-
-type Fields = HashMap<String, Robj>;
 
 fn number(fields: &Fields, name: &str) -> Result<f64, CoreError> {
     let value = fields.get(name).and_then(|v| v.as_real().or_else(|| v.as_integer().map(f64::from)));

@@ -12,8 +12,22 @@ use wbhlm_core::optimize::Control;
 static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// The shapes that every invariant is tried on.
-const SHAPES: [&str; 10] =
-    ["two", "two-slopes", "diagonal", "three", "three-slopes", "uneven", "four", "crossed", "crossed-slopes", "partial"];
+const SHAPES: [&str; 14] = [
+    "two",
+    "two-slopes",
+    "diagonal",
+    "three",
+    "three-slopes",
+    "uneven",
+    "four",
+    "crossed",
+    "crossed-slopes",
+    "partial",
+    "visits",
+    "visits-curved",
+    "visits-diagonal",
+    "visits-three",
+];
 
 fn random_theta(owned: &Owned, random: &mut Random) -> Vec<f64> {
     owned
@@ -64,6 +78,20 @@ fn random_design(shape: &str, seed: u64) -> Owned {
         "crossed-slopes" => (vec![patient, item], vec![(0, vec![0, 1], un), (1, vec![0, 2], un)]),
         _ => (vec![patient, therapist, item], vec![(0, vec![0, 1], un), (1, vec![0], un), (2, vec![0], un)]),
     };
+    if shape.starts_with("visits") {
+        // all patients seen at the same times: one pattern, of each therapist
+        owned.columns =
+            vec![(0..n).map(|i| (i / 12) as f64).collect(), (0..n).map(|i| ((i / 12) as f64 - 2.0).powi(2)).collect()];
+        owned.weights = None;
+        let visits: Vec<i32> = (0..n).map(|i| 1 + (i % 12) as i32).collect();
+        let therapist = visits.iter().map(|&p| 1 + i32::from(p > 6)).collect();
+        (owned.groups, owned.terms) = match shape {
+            "visits" => (vec![visits], vec![(0, vec![0, 1], un)]),
+            "visits-curved" => (vec![visits], vec![(0, vec![0, 1, 2], un)]),
+            "visits-diagonal" => (vec![visits], vec![(0, vec![0, 1, 2], "diagonal")]),
+            _ => (vec![visits, therapist], vec![(0, vec![0, 1], un), (1, vec![0, 2], un)]),
+        };
+    }
     let effects: Vec<f64> = (0..12).map(|_| random.normal()).collect();
     owned.y =
         (0..n).map(|i| 2.0 + owned.columns[0][i] * (1.0 + effects[(i + 5) % 12]) + effects[i % 12] + random.normal()).collect();

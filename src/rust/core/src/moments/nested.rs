@@ -121,6 +121,14 @@ impl NestedMoments {
 }
 
 impl NestedMoments {
+    /// Where the nodes of the finest level end that belong to each node of the next level or, in a chain of one, to each chunk.
+    pub fn parent_ends(&self) -> Vec<usize> {
+        match self.hierarchy.children.get(1) {
+            Some(children) => children[1..].iter().map(|&end| end as usize).collect(),
+            None => self.chunks.iter().map(|chunk| chunk[0].end).collect(),
+        }
+    }
+
     /// Replaces [X y] by [X y] M, M of (p + 1) × width.
     pub fn map_tail(&mut self, map: &[f64], width: usize) {
         let tail = map.len() / width;

@@ -44,16 +44,7 @@ impl<'a> RowReader<'a> {
             return self.cross_products_within(positions, gram);
         }
         self.loaded = 0..0;
-        let log_det = self.pieces(positions, |at, block| {
-            let rows = at.len;
-            for i in 0..width {
-                for j in i..width {
-                    gram[i * width + j] += small::dot(&block[i * rows..(i + 1) * rows], &block[j * rows..(j + 1) * rows]);
-                }
-            }
-        });
-        small::mirror(width, gram);
-        log_det
+        self.pieces(positions, |at, block| add_gram(width, block, at.len, 0..at.len, gram))
     }
 
     /// The same for a short node of independent rows, from a piece that holds the rows of several.
@@ -65,13 +56,7 @@ impl<'a> RowReader<'a> {
         }
         let (width, length) = (self.width(), self.loaded.len());
         let (first, rows) = (positions.start - self.loaded.start, positions.len());
-        let column = |i: usize| &self.block[i * length + first..i * length + first + rows];
-        for i in 0..width {
-            for j in i..width {
-                gram[i * width + j] += small::dot(column(i), column(j));
-            }
-        }
-        small::mirror(width, gram);
+        add_gram(width, &self.block, length, first..first + rows, gram);
         let weights = self.design.weights.map(|_| &self.weights[first..first + rows]);
         self.residual.log_det(BlockRows { order: self.row_order, start: positions.start, len: rows }, weights)
     }
@@ -124,6 +109,46 @@ impl<'a> RowReader<'a> {
             self.residual.whiten(at, &mut self.block, width, None);
         }
     }
+}
+
+/// G += B'B over some of a block's rows, summed row by row (as the products with a new outcome are, `outcome.rs`). The number of columns is a
+/// constant where it is a usual one: the sums then stay in registers.
+fn add_gram(width: usize, block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || match width {
+            3 => add_gram_of::<3>(block, length, rows, gram),
+            4 => add_gram_of::<4>(block, length, rows, gram),
+            5 => add_gram_of::<5>(block, length, rows, gram),
+            6 => add_gram_of::<6>(block, length, rows, gram),
+            7 => add_gram_of::<7>(block, length, rows, gram),
+            8 => add_gram_of::<8>(block, length, rows, gram),
+            _ => add_gram_of_any(width, block, length, rows, gram),
+        },
+    );
+}
+
+#[inline(always)]
+fn add_gram_of<const W: usize>(block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
+    let columns: [&[f64]; W] = std::array::from_fn(|i| &block[i * length + rows.start..i * length + rows.end]);
+    let mut sums = [[0.0; W]; W];
+    (0..rows.len()).for_each(|row| {
+        let values: [f64; W] = std::array::from_fn(|i| columns[i][row]);
+        for (sums, x) in sums.iter_mut().zip(values) {
+            sums.iter_mut().zip(values).for_each(|(sum, y)| *sum += x * y);
+        }
+    });
+    gram.iter_mut().zip(sums.as_flattened()).for_each(|(g, s)| *g += s);
+}
+
+fn add_gram_of_any(width: usize, block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
+    let column = |i: usize| &block[i * length + rows.start..i * length + rows.end];
+    for i in 0..width {
+        for j in i..width {
+            gram[i * width + j] += small::dot(column(i), column(j));
+        }
+    }
+    small::mirror(width, gram);
 }
 
 fn gather(column: &[f64], order: Option<&[u32]>, start: usize, out: &mut [f64]) {

@@ -3,6 +3,23 @@
 use crate::linalg::lanes::Lanes;
 use crate::linalg::small;
 
+/// Calls a function with its first argument, the number of own columns of a node, as a constant for the usual sizes: the compiler then
+/// unrolls the loops, which are too short to run well otherwise. Vector instructions are those of the processor at hand.
+macro_rules! with_columns {
+    ($q:expr, $function:ident, $($rest:expr),*) => {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || match $q {
+                1 => $function(1, $($rest),*),
+                2 => $function(2, $($rest),*),
+                3 => $function(3, $($rest),*),
+                q => $function(q, $($rest),*),
+            },
+        )
+    };
+}
+pub(super) use with_columns;
+
 /// Entries of a packed triangle.
 #[inline(always)]
 pub(super) fn triangle(n: usize) -> usize {
@@ -118,6 +135,13 @@ pub(super) fn descend(
         out[(q + i) * dim + q..(q + i + 1) * dim].copy_from_slice(&adjoint[i * f..(i + 1) * f]);
     }
     child_w[q..].copy_from_slice(w);
+}
+
+/// Adds a packed upper triangle to a full one.
+pub(super) fn unpack(f: usize, mut packed: impl Iterator<Item = f64>, full: &mut [f64]) {
+    for i in 0..f {
+        full[i * f + i..(i + 1) * f].iter_mut().zip(&mut packed).for_each(|(sum, part)| *sum += part);
+    }
 }
 
 /// Clears and sizes.

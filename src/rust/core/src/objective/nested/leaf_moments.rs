@@ -20,10 +20,7 @@ impl LeafMoments {
     pub(super) fn new(moments: &NestedMoments) -> Self {
         let level = &moments.levels[0];
         let (q, f) = (level.q, level.f);
-        let ends: Vec<usize> = match moments.hierarchy.children.get(1) {
-            Some(children) => children[1..].iter().map(|&end| end as usize).collect(),
-            None => moments.chunks.iter().map(|chunk| chunk[0].end).collect(),
-        };
+        let ends = moments.parent_ends();
         let most = moments.hierarchy.nodes(0) / LANES + ends.len();
         let mut out = LeafMoments {
             starts: Vec::with_capacity(ends.len() + 1),

@@ -1,27 +1,12 @@
 //! Nodes of the finest level: the only code that runs once per person and evaluation, for four persons at a time.
 
-use super::kernels::{pair, reset_lanes, triangle};
+use super::kernels::{pair, reset_lanes, triangle, unpack, with_columns};
+use super::leaf_moments::LeafMoments;
 use super::work::Work;
-use super::NestedObjective;
+use super::{Leaves, NestedObjective};
 use crate::linalg::lanes::{Lanes, LANES};
 use crate::linalg::small;
 use crate::objective::Order;
-
-/// Calls a function with its first argument, the number of own columns of a node, as a constant for the usual sizes: the compiler then
-/// unrolls the loops, which are too short to run well otherwise. Vector instructions are those of the processor at hand.
-macro_rules! with_columns {
-    ($q:expr, $function:ident, $($rest:expr),*) => {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || match $q {
-                1 => $function(1, $($rest),*),
-                2 => $function(2, $($rest),*),
-                3 => $function(3, $($rest),*),
-                q => $function(q, $($rest),*),
-            },
-        )
-    };
-}
 
 /// A parent's groups of nodes: their number, moments and, with many columns, N kept for the way down.
 struct Groups<'g> {
@@ -33,7 +18,7 @@ struct Groups<'g> {
 }
 
 /// With so many columns N = (I + AΨ)⁻¹ is cheaper to keep than to compute again.
-pub(super) const KEEP_FROM: usize = 3;
+const KEEP_FROM: usize = 3;
 
 /// Sums of the way up over the nodes of a parent, every lane by itself: S and its derivatives (packed upper triangles), H, H ⊗ H.
 #[derive(Debug, Default)]
@@ -49,40 +34,60 @@ pub(super) struct UpSums {
 }
 
 impl NestedObjective<'_> {
-    fn leaf_groups<'g>(&'g self, parent: usize, psi: &'g [Vec<f64>], chunk: usize, kept: &'g mut [Lanes]) -> Groups<'g> {
+    fn leaf_groups<'g>(
+        &'g self,
+        leaves: &'g LeafMoments,
+        parent: usize,
+        psi: &'g [f64],
+        chunk: usize,
+        kept: &'g mut [Lanes],
+    ) -> Groups<'g> {
         let (q, f) = (self.moments.levels[0].q, self.moments.levels[0].f);
-        let groups = self.leaves.groups(parent);
+        let groups = leaves.groups(parent);
         let kept = if kept.is_empty() {
             kept
         } else {
-            let first = self.first_group(chunk);
+            let first = self.first_group(leaves, chunk);
             &mut kept[(groups.start - first) * q * q..(groups.end - first) * q * q]
         };
         Groups {
             f,
-            psi: psi[self.moments.hierarchy.blocks[0]].as_slice(),
-            a: &self.leaves.a[groups.start * triangle(q)..groups.end * triangle(q)],
-            r: &self.leaves.r[groups.start * q * f..groups.end * q * f],
+            psi,
+            a: &leaves.a[groups.start * triangle(q)..groups.end * triangle(q)],
+            r: &leaves.r[groups.start * q * f..groups.end * q * f],
             kept,
         }
     }
 
     /// The first group of a chunk.
-    fn first_group(&self, chunk: usize) -> usize {
+    fn first_group(&self, leaves: &LeafMoments, chunk: usize) -> usize {
         let parent = if self.levels() == 1 { chunk } else { self.moments.chunks[chunk][1].start };
-        self.leaves.starts[parent] as usize
+        leaves.starts[parent] as usize
     }
 
-    /// Groups of a chunk.
-    pub(super) fn chunk_groups(&self, chunk: usize) -> usize {
-        let end = if self.levels() == 1 { chunk + 1 } else { self.moments.chunks[chunk][1].end };
-        self.leaves.starts[end] as usize - self.first_group(chunk)
+    /// Blocks N of a chunk that are kept: those of its groups where that pays.
+    pub(super) fn kept_blocks(&self, chunk: usize) -> usize {
+        match &self.leaves {
+            Leaves::Nodes(leaves) if self.moments.levels[0].q >= KEEP_FROM => {
+                let end = if self.levels() == 1 { chunk + 1 } else { self.moments.chunks[chunk][1].end };
+                leaves.starts[end] as usize - self.first_group(leaves, chunk)
+            }
+            _ => 0,
+        }
+    }
+
+    fn leaf_psi<'p>(&self, psi: &'p [Vec<f64>]) -> &'p [f64] {
+        &psi[self.moments.hierarchy.blocks[0]]
     }
 
     /// Eliminates the nodes of a parent.
     pub(super) fn leaves(&self, parent: usize, psi: &[Vec<f64>], order: Order, chunk: usize, work: &mut Work) {
         let (q, f) = (self.moments.levels[0].q, self.moments.levels[0].f);
-        let own = &self.own_leaf_coordinates;
+        let (psi, own) = (self.leaf_psi(psi), &self.own_leaf_coordinates);
+        let leaves = match &self.leaves {
+            Leaves::Patterns(patterns) => return self.patterns_up(patterns, parent, psi, order, work),
+            Leaves::Nodes(leaves) => leaves,
+        };
         let Work { sums, tangents, log_det, log_det_gradient, hh, leaf_n, up_sums: up, lane_scratch: scratch, failed, .. } = work;
         reset_lanes(&mut up.s, triangle(f));
         reset_lanes(&mut up.tangents, own.len() * triangle(f));
@@ -90,16 +95,17 @@ impl NestedObjective<'_> {
         reset_lanes(&mut up.hh, triangle(q) * triangle(q));
         scratch.resize(2 * q * f + q * q + triangle(q), Lanes::ZERO);
         (up.determinants, up.log_det) = (Lanes::ONE, 0.0);
-        let groups = self.leaf_groups(parent, psi, chunk, leaf_n);
+        let groups = self.leaf_groups(leaves, parent, psi, chunk, leaf_n);
         with_columns!(q, eliminate, groups, own, order, up, scratch);
         *failed |= up.failed;
         *log_det += up.log_det + up.determinants.0.iter().product::<f64>().ln();
-        unpack(f, &up.s, &mut sums[1]);
+        unpack(f, up.s.iter().map(|lanes| lanes.sum()), &mut sums[1]);
         if order == Order::Value {
             return;
         }
         for (k, &(i, j)) in own.iter().enumerate() {
-            unpack(f, &up.tangents[k * triangle(f)..(k + 1) * triangle(f)], &mut tangents[1][k * f * f..(k + 1) * f * f]);
+            let tangent = &up.tangents[k * triangle(f)..(k + 1) * triangle(f)];
+            unpack(f, tangent.iter().map(|lanes| lanes.sum()), &mut tangents[1][k * f * f..(k + 1) * f * f]);
             let share = if i == j { 1.0 } else { 2.0 };
             log_det_gradient[k] += share * up.h[pair(i, j)].sum();
         }
@@ -115,8 +121,12 @@ impl NestedObjective<'_> {
         chunk: usize,
         visit: &mut dyn FnMut(usize, &[f64]),
     ) {
-        let q = self.moments.levels[0].q;
-        let groups = self.leaf_groups(parent, psi, chunk, &mut []);
+        let (q, psi) = (self.moments.levels[0].q, self.leaf_psi(psi));
+        let leaves = match &self.leaves {
+            Leaves::Patterns(patterns) => return self.pattern_modes(patterns, self.leaf_nodes(parent), psi, w, visit),
+            Leaves::Nodes(leaves) => leaves,
+        };
+        let groups = self.leaf_groups(leaves, parent, psi, chunk, &mut []);
         let mut out = vec![Lanes::ZERO; groups.r.len() / groups.f];
         with_columns!(q, modes, groups, w, &mut out);
         let mut mode = vec![0.0; q];
@@ -137,12 +147,16 @@ impl NestedObjective<'_> {
 
     /// Second derivatives of a parent's nodes, from the adjoint and w of the parent.
     pub(super) fn down_leaves(&self, parent: usize, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64], chunk: usize, work: &mut Work) {
-        let (q, f) = (self.moments.levels[0].q, self.moments.levels[0].f);
+        let (q, f, psi) = (self.moments.levels[0].q, self.moments.levels[0].f, self.leaf_psi(psi));
+        let leaves = match &self.leaves {
+            Leaves::Patterns(patterns) => return self.patterns_down(patterns, parent, psi, (adjoint, w), work),
+            Leaves::Nodes(leaves) => leaves,
+        };
         let Work { hq, hv, leaf_n, down_sums, lane_scratch: scratch, .. } = work;
         let size = triangle(q) * triangle(q);
         reset_lanes(down_sums, 2 * size);
         scratch.resize(2 * q * f + 2 * q * q + 2 * triangle(q) + q, Lanes::ZERO);
-        let groups = self.leaf_groups(parent, psi, chunk, leaf_n);
+        let groups = self.leaf_groups(leaves, parent, psi, chunk, leaf_n);
         with_columns!(q, curve, groups, adjoint, w, down_sums, scratch);
         let (quadratic, residual) = down_sums.split_at(size);
         hq[0].iter_mut().zip(quadratic).for_each(|(sum, part)| *sum += part.sum());
@@ -173,14 +187,6 @@ fn modes(q: usize, groups: Groups, w: &[f64], out: &mut [Lanes]) {
                 out[i] += Lanes::splat(psi[i * q + k]) * v[k];
             }
         }
-    }
-}
-
-/// Adds the lanes of a packed upper triangle to a full one.
-fn unpack(f: usize, packed: &[Lanes], full: &mut [f64]) {
-    let mut values = packed.iter();
-    for i in 0..f {
-        full[i * f + i..(i + 1) * f].iter_mut().zip(&mut values).for_each(|(sum, part)| *sum += part.sum());
     }
 }
 

@@ -10,6 +10,7 @@ mod branches;
 mod kernels;
 mod leaf_moments;
 mod leaves;
+mod patterns;
 mod visit;
 mod work;
 
@@ -19,6 +20,7 @@ use rayon::prelude::*;
 
 use self::kernels::{add, pair};
 use self::leaf_moments::LeafMoments;
+use self::patterns::Patterns;
 use self::work::Work;
 use super::root::Root;
 use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
@@ -35,7 +37,7 @@ pub struct NestedObjective<'m> {
     coordinates: Vec<Coordinate>,
     /// First coordinate of every level, and the total.
     first: Vec<usize>,
-    leaves: LeafMoments,
+    leaves: Leaves,
     /// Positions (a ≥ b) of the finest level's coordinates.
     own_leaf_coordinates: Vec<(usize, usize)>,
     reml: bool,
@@ -43,6 +45,14 @@ pub struct NestedObjective<'m> {
     works: Vec<Mutex<Work>>,
     /// Where the stores of `works` were filled last, and the root there.
     last: Mutex<Option<(Vec<Vec<f64>>, Root)>>,
+}
+
+/// The nodes of the finest level.
+enum Leaves {
+    /// One by one, that is, four side by side.
+    Nodes(LeafMoments),
+    /// Those that are alike together.
+    Patterns(Patterns),
 }
 
 struct Up {
@@ -65,7 +75,10 @@ impl<'m> NestedObjective<'m> {
         let top = moments.levels.len() - 1;
         let p = moments.levels[top].f - 1;
         let works = moments.chunks.iter().map(|_| Mutex::new(Work::default())).collect();
-        let leaves = LeafMoments::new(moments);
+        let leaves = match Patterns::new(moments) {
+            Some(patterns) => Leaves::Patterns(patterns),
+            None => Leaves::Nodes(LeafMoments::new(moments)),
+        };
         let own_leaf_coordinates = coordinates[..first[1]].iter().map(|c| (c.a, c.b)).collect();
         NestedObjective { moments, coordinates, first, leaves, own_leaf_coordinates, reml, p, works, last: Mutex::new(None) }
     }

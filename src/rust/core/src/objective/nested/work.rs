@@ -1,7 +1,8 @@
 //! What one chunk of the hierarchy keeps between the sweeps.
 
 use super::kernels::reset;
-use super::leaves::{UpSums, KEEP_FROM};
+use super::leaves::UpSums;
+use super::patterns::PatternBuffers;
 use super::NestedObjective;
 use crate::linalg::lanes::Lanes;
 use crate::objective::Order;
@@ -72,6 +73,7 @@ pub(super) struct Work {
     pub(super) up_sums: UpSums,
     pub(super) down_sums: Vec<Lanes>,
     pub(super) lane_scratch: Vec<Lanes>,
+    pub(super) pattern_buffers: PatternBuffers,
     pub(super) failed: bool,
 }
 
@@ -92,7 +94,7 @@ impl NestedObjective<'_> {
         work.tangents.resize(levels + 1, Vec::new());
         work.descents.resize(levels, Default::default());
         let q = self.moments.levels[0].q;
-        let kept = if q >= KEEP_FROM && order > Order::Value { self.chunk_groups(chunk) * q * q } else { 0 };
+        let kept = if order > Order::Value { self.kept_blocks(chunk) * q * q } else { 0 };
         work.leaf_n.resize(kept, Lanes::ZERO);
         work.up_sums.failed = false;
         for l in 1..levels {
