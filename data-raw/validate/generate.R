@@ -14,7 +14,10 @@ large_rows <- c(
   tiny_groups = 5000, unbalanced_groups = 5000, dropout = 5000, within_between = 5000, weights_offset = 5000
 )
 
-model_grid <- function() {
+# The first 360 models, and those of generate-more.R.
+model_grid <- function() rbind(first_grid(), more_grid())
+
+first_grid <- function() {
   classes <- names(large_rows)
   grid <- do.call(rbind, lapply(seq_along(classes), function(k) {
     rows <- c(row_targets, large_rows[[k]])
@@ -28,7 +31,7 @@ model_grid <- function() {
 
 generate_model <- function(row) {
   set.seed(row$seed, kind = "Mersenne-Twister", normal.kind = "Inversion", sample.kind = "Rejection")
-  model <- builders[[row$class]](row$n_target, row$rep)
+  model <- c(builders, more_builders, residual_builders)[[row$class]](row$n_target, row$rep)
   model[c("name", "class", "seed", "REML")] <- list(row$name, row$class, row$seed, row$REML)
   model$hlm_formula <- model$hlm_formula %||% model$formula
   model
