@@ -252,7 +252,7 @@ more_builders <- list(
   },
   cross_level = function(n, rep) {
     frame <- hand_split(hand_split(nested_frame(uneven_sizes(max(n, 70)), "therapist"), "x"), "w")
-    v <- variant(rep, c("wb(x) * treated", "xw * treated + xb * treated"), c("within(x) * between(w) + between(x)", "xw * wb + xb"),
+    v <- variant(rep, c("wb(x) * treated", "(xw + xb) * treated"), c("within(x) * between(w) + between(x)", "xw * wb + xb"),
       c("within(x) * time * treated + between(x)", "xw * time * treated + xb"))
     finish(frame, list(effect("patient", c("1", "xw"), c(0.9, 0.4), 0.2), effect("therapist", c("1", "xw"), c(0.4, 0.2))),
       paste("y ~ time +", v[2], "+ (1 + xw | patient) + (1 | therapist)"), "list(therapist = ~ 1, patient = ~ 1 + xw)",
