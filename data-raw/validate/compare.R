@@ -48,8 +48,11 @@ compare_model <- function(model, peers, inference = NULL) {
   if (judged$verdict == "agree" && other_gap(ours, peers) > 5e-3) judged$verdict <- "estimates differ"
   if (judged$verdict %in% failures && spread_ratio(model, peers) > precision_limit) {
     judged <- list(verdict = "beyond precision", detail = paste(judged$verdict, judged$detail))
+    # our own value is what is inexact
+    if (is.null(model$residual)) ours$criterion <- scale$value(ours$theta)
   }
-  cbind(row, our_columns(ours, judged$verdict, judged$detail, best), inference_columns(ours, inference), scale_error = scale$error)
+  same_point <- judged$verdict == "agree" && is.na(scale$error)
+  cbind(row, our_columns(ours, judged$verdict, judged$detail, best), inference_columns(ours, if (same_point) inference), scale_error = scale$error)
 }
 
 # SD of the outcome over that of the residuals.
