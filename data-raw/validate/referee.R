@@ -20,8 +20,8 @@ make_referee <- function(parts) {
   changed$fr[["(offset)"]] <- NULL
   devfun <- do.call(lme4::mkLmerDevfun, changed)
   shift <- if (parts$REML > 0) 2 * sum(log(abs(diag(root)))) else 0
-  list(parts = changed, devfun = devfun, shift = shift, root = root, beta = drop(beta), pivot = decomposition$pivot, nu = n - if (parts$REML > 0) ncol(parts$X) else 0,
-    lower = parts$reTrms$lower)
+  list(parts = changed, devfun = devfun, shift = shift, root = root, beta = drop(beta), pivot = decomposition$pivot,
+    nu = n - if (parts$REML > 0) ncol(parts$X) else 0, lower = parts$reTrms$lower)
 }
 
 referee_value <- function(referee, theta) as.numeric(referee$devfun(theta)) + referee$shift

@@ -107,8 +107,9 @@ referee_text <- function(results) {
 beyond_text <- function(results) {
   beyond <- results[results$verdict == "beyond precision", ]
   if (!nrow(beyond)) return("Beyond precision: none.")
-  paste0("Beyond precision: the residual SD is below 1e-4 of the outcome's SD (an intraclass correlation above 0.99999999). This package works on sums of ",
-    "squares, which in double precision hardly hold such residuals; lme4, which works on rows, is more exact here. From 1e-5 on the fit says so itself ",
+  paste0("Beyond precision: the residual SD is below 1e-3 of the outcome's SD (an intraclass correlation above 0.999999) and the model would ",
+    "count as a failure. This package works on sums of squares, which in double precision hardly hold such residuals (at 1e-3 variances lose the ",
+    "fifth digit, at 1e-4 the criterion the sixth decimal); lme4, which works on rows, is more exact here. From 1e-5 on the fit says so itself ",
     "(\"The residual variance goes to zero\", status failed). Deviation from the best peer: ",
-    paste(sprintf("%s %.2g (%s)", beyond$name, beyond$shortfall, beyond$status), collapse = ", "), ".")
+    paste(sprintf("%s %.2g (%s; %s)", beyond$name, beyond$shortfall, beyond$status, trimws(beyond$detail)), collapse = ", "), ".")
 }
