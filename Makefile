@@ -49,7 +49,7 @@ test-r: install ## tests of the R package only; make test-r FILTER=groups for on
 bench: install ## speed and memory against lme4 and other programs (25 minutes); make bench BENCH="rows=96x4 tools=lme4" for a part
 	$(RSCRIPT) bench/bench.R $(foreach word,$(BENCH),'$(word)')
 
-validate: install ## the validation matrix against lme4, nlme and glmmTMB (long)
+validate: install ## 1,000 models against lme4, nlme, glmmTMB, lmerTest and pbkrtest (long at first, then resumed)
 	$(RSCRIPT) data-raw/validate/run.R
 
 docs: document ## help pages, and the website when pkgdown is installed

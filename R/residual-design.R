@@ -67,7 +67,7 @@ check_residual_person <- function(id, person, design) {
   }
 }
 
-# Times from each person's first one, and a typical distance between neighbours.
+# Times from each person's first one, and the typical and the shortest distance between neighbours.
 serial_times <- function(name, entry, person, id) {
   time <- entry$value
   check_duplicate_times(person$codes, time, person$levels, list(id = id, time = entry$label))
@@ -89,7 +89,7 @@ serial_times <- function(name, entry, person, id) {
   }
   gap <- diff(time[order])[!first[-1L]]
   if (!length(gap)) abort_hlm("covariance", "No {.var {id}} has two rows: residuals cannot be correlated.")
-  list(time = as.double(time), unit = stats::median(gap))
+  list(time = as.double(time), unit = stats::median(gap), shortest = min(gap))
 }
 
 # The element `residual` for drawn rows. Strata without a row have no variance to estimate.

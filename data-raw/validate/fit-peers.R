@@ -4,12 +4,13 @@
 # parameters the peer reports (profiled over beta and sigma, hence never above the peer's own value).
 
 fit_peers <- function(model) {
+  if (!is.null(model$residual)) return(fit_residual_peers(model))
   parts <- lme4_parts(model$formula, model$data, model$REML, model$weights, model$offset)
   best <- lme4_best(parts, restarts = if (nrow(model$data) < 5000) 2L else 1L)
   lme4_fit <- lme4_estimates(parts, best)
   others <- list(nlme = NULL, glmmTMB = NULL)
   plain <- is.null(model$weights)
-  if (!is.na(model$nlme %||% NA) && plain) others$nlme <- fit_guarded(fit_nlme(model, parts))
+  if (!is.na(model$nlme %||% NA) && (plain || !is.null(model$nlme_weights))) others$nlme <- fit_guarded(fit_nlme(model, parts))
   if (plain) others$glmmTMB <- fit_guarded(fit_glmmtmb(model, parts))
   others <- lapply(others, function(one) {
     if (is.null(one) || !is.null(one$error)) return(one)
@@ -20,9 +21,14 @@ fit_peers <- function(model) {
     lme4 = c(lme4_fit, list(tries = best$tries)), nlme = others$nlme, glmmTMB = others$glmmTMB)
 }
 
+# nlme and glmmTMB give up after this many seconds (the largest models of the matrix need less).
+seconds_limit <- 120
+
 fit_guarded <- function(expr) {
   start <- proc.time()[["elapsed"]]
+  setTimeLimit(elapsed = seconds_limit, transient = TRUE)
   value <- tryCatch(suppressWarnings(suppressMessages(expr)), error = function(e) list(error = conditionMessage(e)))
+  setTimeLimit()
   value$seconds <- proc.time()[["elapsed"]] - start
   value
 }
@@ -41,28 +47,45 @@ fit_nlme <- function(model, parts) {
   random <- eval(parse(text = model$nlme), envir = asNamespace("nlme"))
   data <- model$data
   if (!is.null(model$offset)) stop("offsets are not fitted with nlme")
-  fit <- do.call(nlme::lme, list(fixed = fixed, data = data, random = random, method = if (model$REML) "REML" else "ML", control = control))
+  call <- list(fixed = fixed, data = data, random = random, method = if (model$REML) "REML" else "ML", control = control)
+  for (part in c("weights", "correlation")) {
+    text <- model[[paste0("nlme_", part)]]
+    if (!is.null(text)) call[[part]] <- eval(parse(text = text), envir = asNamespace("nlme"))
+  }
+  fit <- do.call(nlme::lme, call)
   structure <- fit$modelStruct$reStruct
-  blocks <- lapply(structure, function(block) as.matrix(block))
-  list(theta = theta_from_blocks(blocks, parts), own = -2 * as.numeric(stats::logLik(fit)), fixef = nlme::fixef(fit))
+  unit <- nlme_unit(fit, model)
+  blocks <- lapply(structure, function(block) as.matrix(block) / unit^2)
+  c(list(theta = theta_from_blocks(blocks, parts), own = -2 * as.numeric(stats::logLik(fit)), fixef = nlme::fixef(fit)), nlme_structure(fit, model))
 }
 
 fit_glmmtmb <- function(model, parts) {
   control <- glmmTMB::glmmTMBControl(optCtrl = list(iter.max = 2000, eval.max = 4000, rel.tol = 1e-13, x.tol = 1e-12), parallel = 1)
   formula <- stats::as.formula(split_diagonal(model$formula), env = globalenv())
   call <- list(formula = formula, data = model$data, REML = model$REML, control = control)
+  if (!is.null(model$dispersion)) call$dispformula <- stats::as.formula(model$dispersion)
   if (!is.null(model$offset)) call$offset <- model$data[[model$offset]]
   fit <- do.call(glmmTMB::glmmTMB, call)
   variances <- lme4::VarCorr(fit)$cond
   groups <- vapply(names(fit$modelInfo$reTrms$cond$cnms), identity, "")
-  blocks <- lapply(variances, function(v) matrix(as.numeric(v), nrow(v), dimnames = list(rownames(v), rownames(v))) / stats::sigma(fit)^2)
+  # With unequal variances the unit is the first stratum's.
+  dispersion <- glmmTMB::fixef(fit)$disp
+  sigma <- if (is.null(model$dispersion)) stats::sigma(fit) else exp(dispersion[[1]] / 2)
+  blocks <- lapply(variances, function(v) matrix(as.numeric(v), nrow(v), dimnames = list(rownames(v), rownames(v))) / sigma^2)
   names(blocks) <- groups
-  list(theta = theta_from_blocks(blocks, parts), own = -2 * as.numeric(stats::logLik(fit)), fixef = glmmTMB::fixef(fit)$cond)
+  list(theta = theta_from_blocks(blocks, parts), own = -2 * as.numeric(stats::logLik(fit)), fixef = glmmTMB::fixef(fit)$cond,
+    structure = if (!is.null(model$dispersion)) list(ratios = exp(dispersion[-1] / 2)))
 }
 
-# `(1 + x || g)` written out, since glmmTMB gives `||` another meaning in some versions.
+# `(1 + x + ... || g)` written out, since glmmTMB gives `||` another meaning in some versions.
 split_diagonal <- function(formula) {
-  gsub("\\(1 \\+ (\\w+) \\|\\| (\\w+)\\)", "(1 | \\2) + (0 + \\1 | \\2)", formula)
+  found <- gregexpr("\\(1( \\+ \\w+)+ \\|\\| \\w+\\)", formula)
+  regmatches(formula, found) <- lapply(regmatches(formula, found), function(bars) vapply(bars, function(bar) {
+    sides <- strsplit(gsub("[()]", "", bar), " \\|\\| ")[[1]]
+    columns <- strsplit(sides[1], " \\+ ")[[1]][-1]
+    paste(c(sprintf("(1 | %s)", sides[2]), sprintf("(0 + %s | %s)", columns, sides[2])), collapse = " + ")
+  }, ""))
+  formula
 }
 
 # Relative covariance blocks (named by group, with column names) in lme4's order, as theta.

@@ -14,7 +14,10 @@ large_rows <- c(
   tiny_groups = 5000, unbalanced_groups = 5000, dropout = 5000, within_between = 5000, weights_offset = 5000
 )
 
-model_grid <- function() {
+# The first 360 models, and those of generate-more.R.
+model_grid <- function() rbind(first_grid(), more_grid())
+
+first_grid <- function() {
   classes <- names(large_rows)
   grid <- do.call(rbind, lapply(seq_along(classes), function(k) {
     rows <- c(row_targets, large_rows[[k]])
@@ -28,7 +31,7 @@ model_grid <- function() {
 
 generate_model <- function(row) {
   set.seed(row$seed, kind = "Mersenne-Twister", normal.kind = "Inversion", sample.kind = "Rejection")
-  model <- builders[[row$class]](row$n_target, row$rep)
+  model <- c(builders, more_builders, residual_builders)[[row$class]](row$n_target, row$rep)
   model[c("name", "class", "seed", "REML")] <- list(row$name, row$class, row$seed, row$REML)
   model$hlm_formula <- model$hlm_formula %||% model$formula
   model
@@ -259,3 +262,47 @@ builders <- list(
       weights = "wt", offset = if (rep %% 2 == 0) "off")
   }
 )
+
+# --- helpers of the classes in generate-more.R and generate-residual.R ---------------------------------------------------------
+
+# Variants go round by pairs of models, so that each is fitted by REML and by ML.
+variant <- function(rep, ...) {
+  choices <- list(...)
+  choices[[(rep %/% 2) %% length(choices) + 1]]
+}
+
+finish <- function(frame, random, formula, nlme = NA_character_, beta = c(x = 0.5, time = -0.3), sigma = 1, ...) {
+  frame$y <- draw_outcome(frame, random, beta, sigma)
+  list(data = frame, formula = formula, nlme = nlme, ...)
+}
+
+# Mean of each group, by row.
+group_mean <- function(x, group) stats::ave(x, as.character(group))
+
+# What between() is: the mean of each person, minus the mean over persons.
+hand_between <- function(x, person) {
+  mean_of <- tapply(x, as.character(person), mean)
+  as.numeric(mean_of[as.character(person)]) - mean(mean_of)
+}
+
+uneven_sizes <- function(n) sample(3:9, max(8, round(n / 6)), replace = TRUE)
+
+# Sessions in three phases, and the dummies of the phases.
+phase_frame <- function(n) {
+  frame <- nested_frame(even_sizes(n, per = 9))
+  frame$phase <- factor(c("a", "b", "c")[(frame$time + as.integer(frame$patient)) %% 3 + 1])
+  for (level in c("a", "b", "c")) frame[[paste0("phase", level)]] <- as.numeric(frame$phase == level)
+  frame
+}
+
+# x -> xw (deviation from the person's mean) and xb (the person's mean minus the mean over persons).
+hand_split <- function(frame, name) {
+  frame[[paste0(name, "w")]] <- frame[[name]] - group_mean(frame[[name]], frame$patient)
+  frame[[paste0(name, "b")]] <- hand_between(frame[[name]], frame$patient)
+  frame
+}
+
+earlier_value <- function(frame, name, back) {
+  key <- paste(frame$patient, frame$time)
+  frame[[name]][match(paste(frame$patient, frame$time - back), key)]
+}

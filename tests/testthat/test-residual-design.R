@@ -37,6 +37,19 @@ test_that("times are whole numbers apart for ar1(), anything for car1(), and onc
   expect_error(hlm(y ~ x + (1 | person), d, residual = ar1(phase)), "not numbers", class = "hlm_error_data")
 })
 
+test_that("car1() ends at independence, not in failure, when some rows are much closer in time than others", {
+  d <- serial_data()
+  d <- d[order(d$person, d$session), ]
+  # neighbours 1.8 and 0.2 days apart in turn, their residuals of opposite sign: no positive correlation can help, so that the best is none
+  d$day <- d$session + 0.8 * (d$session %% 2)
+  d$y <- 10 + 0.5 * d$x + (-1)^d$session * d$w + 0.3 * d$person
+  plain <- hlm(y ~ x + (1 | person), d)
+  expect_no_warning(fit <- hlm(y ~ x + (1 | person), d, residual = car1(day)), class = "hlm_warning_convergence")
+  expect_identical(fit$core$status, "boundary")
+  expect_equal(fit$core$criterion, plain$core$criterion, tolerance = 1e-9)
+  expect_equal(fixef(fit), fixef(plain), tolerance = 1e-7)
+})
+
 test_that("strata have rows enough, and are not too many", {
   d <- serial_data()
   refused <- function(code, words) expect_error(code, words, class = "hlm_error_covariance")

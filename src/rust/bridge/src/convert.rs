@@ -90,6 +90,7 @@ fn residual_of(value: Option<&Robj>) -> Result<(Arc<dyn Residual>, bool), CoreEr
         let input = Input {
             time: &time,
             unit: part.get("unit").and_then(Robj::as_real).unwrap_or(1.0),
+            shortest: part.get("shortest").or_else(|| part.get("unit")).and_then(Robj::as_real).unwrap_or(1.0),
             codes: &codes,
             n_levels: part.get("levels").map_or(0, Robj::len),
         };

@@ -58,7 +58,7 @@ fn data(persons: usize, sessions: usize, phi: f64, spread: f64, seed: u64) -> Da
 
 impl Data {
     fn input(&self) -> Input<'_> {
-        Input { time: &self.time, unit: 1.0, codes: &self.codes, n_levels: 3 }
+        Input { time: &self.time, unit: 1.0, shortest: 1.0, codes: &self.codes, n_levels: 3 }
     }
 
     /// Every structure alone, and variances that differ around serial correlation; at parameters that are no default.
@@ -155,7 +155,7 @@ fn structures_keep_their_contract() {
         assert_ne!(shorter.owned.y.len(), d.owned.y.len());
         assert_eq!(Prepared::new(&shorter.owned.design(), true, &NEVER).err().map(|e| e.kind()), Some("design"));
     }
-    let broken = Input { time: &[0.0, 0.5], unit: 1.0, codes: &[1, 4], n_levels: 3 };
+    let broken = Input { time: &[0.0, 0.5], unit: 1.0, shortest: 0.5, codes: &[1, 4], n_levels: 3 };
     for name in ["ar1", "hetero", "toeplitz"] {
         assert_eq!(structure(name, &broken).unwrap_err().kind(), "covariance");
     }
@@ -306,6 +306,22 @@ fn correlation_at_even_distances_alone_is_reported_as_positive() {
     input.unit = 2.0;
     d.owned.residual = Some(structure("ar1", &input).unwrap());
     assert!(fit(&d.owned, true).natural[0] > 0.0);
+}
+
+#[test]
+fn continuous_time_reaches_independence_whatever_the_shortest_distance() {
+    // neighbours are alternately 1.8 and 0.2 apart, and correlated negatively, which car1 has not: the best it can do is no correlation
+    let mut d = data(20, 8, -0.6, 0.5, 5);
+    d.time.iter_mut().for_each(|t| *t += 0.8 * (*t % 2.0));
+    let mut input = d.input();
+    input.shortest = 0.2;
+    d.owned.residual = Some(structure("car1", &input).unwrap());
+    let serial = fit(&d.owned, true);
+    assert_eq!(serial.at_limit, vec![true]);
+    assert_eq!(serial.fit.status, Status::Boundary);
+    d.owned.residual = None;
+    let plain = Prepared::new(&d.owned.design(), true, &NEVER).unwrap().fit(&Control::default()).unwrap();
+    close(serial.fit.estimates.criterion, plain.estimates.criterion, 1e-8, "independence");
 }
 
 #[test]

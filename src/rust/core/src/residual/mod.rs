@@ -128,6 +128,8 @@ pub struct Input<'a> {
     pub time: &'a [f64],
     /// A typical distance in time between neighbours.
     pub unit: f64,
+    /// The shortest distance in time between rows of a block: where correlations end that fall to zero.
+    pub shortest: f64,
     /// Stratum of every row, 1-based, for variances that differ; every stratum has rows.
     pub codes: &'a [i32],
     /// Number of strata.
