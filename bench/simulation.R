@@ -1,5 +1,5 @@
-# Times 1,000 refits (simulate, fit, Satterthwaite's t of every coefficient) of a random-slope model of 646 patients x 6 sessions against lme4 in a loop: refit(fit,
-# simulate(fit)) alone, and with lmerTest's Satterthwaite tests. lme4 does fewer, and its time is scaled.
+# Times 1,000 refits (simulate, fit, Satterthwaite's t of every coefficient) of a random-slope model of 646 patients x 6 sessions against lme4 in a loop:
+# refit(fit, simulate(fit)) alone, and with lmerTest's Satterthwaite tests. lme4 does fewer, and its time is scaled.
 # Run from the repository root with the package installed: Rscript bench/simulation.R [quick]
 # `quick` lets lme4 do 10 refits and writes nothing.
 
@@ -66,7 +66,8 @@ if (!quick) {
   row <- function(what, time, ratio = "") sprintf("| %s | %.3g | %.3g | %s |", what, time[["cpu"]], time[["elapsed"]], ratio)
   writeLines(c(
     "# Simulation benchmarks", "",
-    sprintf("Written by bench/simulation.R: 1,000 refits of a random-slope model, 646 patients x 6 sessions, synthetic data. lme4 did %d, scaled.", lme4_nsim), "",
+    "Written by bench/simulation.R: 1,000 refits of a random-slope model, 646 patients x 6 sessions, synthetic data.",
+    sprintf("lme4 did %d; its times are scaled.", lme4_nsim), "",
     sprintf("%s, %d cores; load average at the end of the run %s.", cpu, parallel::detectCores(), load),
     sprintf("R %s, lme4 %s, lmerTest %s, wbhlm %s.", getRversion(), utils::packageVersion("lme4"), utils::packageVersion("lmerTest"),
       utils::packageVersion("wbhlm")), "",

@@ -37,7 +37,7 @@ test_that("with Kenward-Roger's tests, too, and after maximum likelihood by a re
 test_that("maximum likelihood, a rank-deficient model and the normal distribution", {
   d <- therapy_data()
   d$twice <- 2 * d$session
-  ml <- hlm(distress ~ session + wb(alliance) + (1 | therapist/patient), d, REML = FALSE)
+  ml <- hlm(distress ~ session + wb(alliance) + (1 | therapist / patient), d, REML = FALSE)
   expect_refits(ml)
   fit <- suppressMessages(hlm(distress ~ session + twice + wb(alliance) + (1 | patient), d))
   expect_equal(colnames(expect_refits(fit)$beta), c("(Intercept)", "session", "alliance_within", "alliance_between"))

@@ -77,7 +77,8 @@ test_that("in random designs, too", {
 })
 
 test_that("fits on the boundary agree, and studies that hlm() refuses are unidentified", {
-  worst <- expect_study(study_with(patients = 12L, random = list(list(group = "patient", columns = list(character()), root = matrix(0.3)))), analysis_with(), 10)
+  weak <- list(list(group = "patient", columns = list(character()), root = matrix(0.3)))
+  worst <- expect_study(study_with(patients = 12L, random = weak), analysis_with(), 10)
   expect_gt(worst[["boundary"]], 0)
   tiny <- expect_study(study_with(patients = 6L, times = c(0, 1, 2), dropout = c(0.3, 0.3, 0.3)), analysis_with(fixed = list(character(), "within")), 20)
   expect_gt(tiny[["unidentified"]], 0)
