@@ -11,11 +11,11 @@ study_with <- function(...) {
     random = list(list(group = "patient", columns = list(character(), "within"), root = t(chol(matrix(c(2, 0.3, 0.3, 0.4), 2))))),
     residual = list(sd = 1.2, ar = 0)
   )
-  changed(study, list(...))
+  with_changes(study, list(...))
 }
 
 # Lists are replaced, but x, in which single numbers are.
-changed <- function(list, with) {
+with_changes <- function(list, with) {
   for (name in names(with)) list[[name]] <- if (name == "x") utils::modifyList(list$x, with$x) else with[[name]]
   list
 }
@@ -25,7 +25,7 @@ analysis_with <- function(...) {
     split = "mean", lag = 0L, fixed = list(character(), "time", "within", "between"),
     random = list(list(group = "patient", columns = list(character(), "within"), structure = "unstructured")), reml = TRUE, reduced = NULL
   )
-  changed(analysis, list(...))
+  with_changes(analysis, list(...))
 }
 
 study_options <- function(nsim, ...) {
