@@ -106,7 +106,8 @@ residual_refused <- list(
   `bootstrap cases` = function(fit) bootstrap(fit, 10, type = "cases"), `bootstrap residual` = function(fit) bootstrap(fit, 10, type = "residual"),
   `bootstrap bca` = function(fit) confint(fit, method = "boot", boot.type = "bca", nsim = 30, seed = 1),
   `plot influence` = function(fit) plot(fit, "influence"), `cooks.distance rows` = function(fit) cooks.distance(fit, level = "person"),
-  `refit_many KR` = function(fit) refit_many(fit, nsim = 2, ddf = "KR"), `refit_many reduced` = function(fit) refit_many(fit, nsim = 2, reduced = TRUE),
+  `refit_many KR` = function(fit) refit_many(fit, nsim = 2, ddf = "KR"),
+  `refit_many reduced` = function(fit) refit_many(fit, nsim = 2, reduced = TRUE),
   `icc exact` = function(fit) icc(fit, conf.int = TRUE, method = "exact"), check = function(fit) check(fit)
 )
 
