@@ -87,7 +87,8 @@ residual_right <- c(
   "emm_basis", "extractAIC", "family", "fitted", "fixef", "formula", "getData", "getME", "glance", "icc", "isREML", "isSingular", "level_residuals",
   "logLik", "model.frame", "model.matrix", "ngrps", "nobs", "plot", "plot_spaghetti", "plot_within_between", "predict", "print", "r2", "ranef",
   "audit", "compare_disaggregation", "johnson_neyman", "person_slopes", "plot_forest", "plot_slopes", "plot_trajectories", "reciprocal", "simple_slopes",
-  "recover_data", "refit", "refit_many", "residuals", "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
+  "recover_data", "refit", "refit_many", "residuals",
+  "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
   # no fit
   "disaggregate", "hlm", "hlm_control", "hlm_threads", "check"
 )
