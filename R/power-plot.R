@@ -69,16 +69,24 @@ power_caption <- function(x, target) {
   paste0(paste(parts, collapse = "; "), ".")
 }
 
+# Axis titles keep their distance from the numbers.
+theme_power <- function() {
+  theme_hlm() + caption_left() + ggplot2::theme(
+    axis.title.x = ggplot2::element_text(margin = ggplot2::margin(t = 6)), axis.title.y = ggplot2::element_text(margin = ggplot2::margin(r = 8))
+  )
+}
+
 plot_power_bars <- function(table, x, target) {
   table$name <- factor(table$name, levels = rev(levels(table$name)))
+  mixed <- length(unique(table$quantity %in% "power")) > 1L
   ggplot2::ggplot(table, ggplot2::aes(.data$power, .data$name)) +
     (if (!is.null(target)) ggplot2::geom_vline(xintercept = target, linetype = "dashed", colour = accent)) +
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$power_lower, xmax = .data$power_upper), colour = ink, linewidth = 1) +
     ggplot2::geom_point(ggplot2::aes(shape = ifelse(.data$quantity %in% "power", "there is an effect", "there is none")), colour = ink, fill = "white", size = 2.6) +
-    ggplot2::scale_shape_manual(values = c(`there is an effect` = 19, `there is none` = 21), name = NULL) +
+    ggplot2::scale_shape_manual(values = c(`there is an effect` = 19, `there is none` = 21), name = NULL, guide = if (mixed) "legend" else "none") +
     ggplot2::scale_x_continuous(limits = c(0, 1), breaks = seq(0, 1, 0.2), labels = function(v) paste0(round(100 * v), " %")) +
     ggplot2::labs(title = "How often is the effect significant?", x = "Share of replicates", y = NULL, caption = sub("bands", "bars", power_caption(x, target))) +
-    theme_hlm() + caption_left()
+    theme_power()
 }
 
 # The first thing that varies along the axis, the second one as lines, further ones as panels.
@@ -90,7 +98,7 @@ plot_power_curve <- function(table, x, target) {
   line <- if (is.null(by)) table$name else factor(table[[by]], levels = unique(table[[by]]))
   table$line <- line
   panels <- c(if (!is.null(by)) "name", rest)
-  colours <- if (nlevels(line) <= 1L) ink else grDevices::hcl.colors(nlevels(line), if (is.null(by)) "Dark 3" else "Viridis", rev = TRUE)
+  colours <- if (nlevels(line) <= 1L) ink else line_colours(nlevels(line), !is.null(by))
   plot <- ggplot2::ggplot(table, ggplot2::aes(.data$along, .data$power, colour = .data$line, fill = .data$line, group = .data$line)) + target_line(target)
   if (is.numeric(table$along)) {
     plot <- plot + ggplot2::geom_ribbon(ggplot2::aes(ymin = .data$power_lower, ymax = .data$power_upper), alpha = 0.18, colour = NA) +
@@ -103,10 +111,15 @@ plot_power_curve <- function(table, x, target) {
   position <- if (is.numeric(table$along)) "identity" else ggplot2::position_dodge(0.3)
   plot <- plot + ggplot2::geom_point(size = 1.8, position = position) + share_scale() +
     ggplot2::scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), name = if (!is.null(by)) vary_label(by)) +
-    ggplot2::labs(title = "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_hlm() + caption_left()
+    ggplot2::labs(title = "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_power()
   if (is.null(by)) plot <- plot + ggplot2::guides(colour = ggplot2::guide_legend(ncol = 2L), fill = ggplot2::guide_legend(ncol = 2L))
   if (length(panels)) plot <- plot + ggplot2::facet_wrap(panels, labeller = panel_labels(rest))
   plot
+}
+
+# Shades in order for values, colours that differ for effects; the palest shade would not show.
+line_colours <- function(n, ordered) {
+  if (ordered) grDevices::hcl.colors(n + 1L, "Viridis", rev = TRUE)[-1L] else grDevices::hcl.colors(n, "Dark 3")
 }
 
 # "reliability: 0.8" above a panel; effects by their name alone.
@@ -139,6 +152,6 @@ plot_power_heatmap <- function(table, x, target) {
       caption = paste0(
         format(x$nsim, big.mark = ","), " replicates per design, tests at ", format(x$alpha), if (!is.null(target)) paste0("; framed: at least ", round(100 * target), " %"), "."
       )
-    ) + theme_hlm() + caption_left() + ggplot2::theme(panel.grid = ggplot2::element_blank(), legend.key.width = ggplot2::unit(1.6, "cm"))
+    ) + theme_power() + ggplot2::theme(panel.grid = ggplot2::element_blank(), legend.key.width = ggplot2::unit(1.6, "cm"))
   plot
 }
