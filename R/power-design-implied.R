@@ -106,7 +106,7 @@ print_study_y <- function(truth) {
   cat_lines(paste0("y, what the predictors leave: ", paste(parts, collapse = ", "), "."))
   if (truth$slope_sd > 0) {
     cat_lines(paste0(
-      "The within effect differs between patients (SD ", short(truth$slope_sd), if (truth$slope_cor != 0) paste0(", correlation with the intercept ", truth$slope_cor), ")."
+      "The within effect differs between patients (SD ", short(truth$slope_sd), if (truth$slope_cor != 0) paste0(", correlation with the intercept ", short(truth$slope_cor)), ")."
     ))
   }
   if (truth$slope_sd_therapist > 0) cat_lines(paste0("The within effect differs between therapists (SD ", short(truth$slope_sd_therapist), ")."))

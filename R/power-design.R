@@ -87,7 +87,9 @@ hlm_design <- function(n_patients, n_sessions, n_therapists = NULL, within = 0, 
   given <- as.list(match.call())[-1L]
   given <- given[names(given) %in% names(formals(hlm_design))]
   given <- lapply(given, eval, envir = parent.frame())
-  if (inherits(given$n_patients, "hlm")) return(design_of_fit(given$n_patients, given[names(given) != "n_patients"]))
+  # wherever it lands: hlm_design(fit, n_patients = 200)
+  pilot <- which(vapply(given, inherits, NA, "hlm"))
+  if (length(pilot)) return(design_of_fit(given[[pilot[[1L]]]], given[-pilot[[1L]]]))
   make_study(given)
 }
 
@@ -106,6 +108,18 @@ make_study <- function(given) {
   study$effects <- study_effects(study$truth, study$analysis)
   study$implied <- study_implied(study)
   structure(study, class = "hlm_study")
+}
+
+#' @rdname hlm_design
+#' @param object A design; `update(design, n_patients = 120)` makes it again with other arguments.
+#' @export
+update.hlm_study <- function(object, ...) {
+  changes <- list(...)
+  unknown <- setdiff(names(changes) %||% rep("", length(changes)), setdiff(names(formals(hlm_design)), "..."))
+  if (length(unknown)) abort_hlm("data", "{.val {unknown}} {?is/are} no argument{?s} of {.fn hlm_design}: write {.code update(design, n_patients = 120)}.")
+  arguments <- object$arguments
+  arguments[names(changes)] <- changes
+  make_study(arguments)
 }
 
 # Checks ---------------------------------------------------------------------------------------------------------------------------

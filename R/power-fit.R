@@ -75,7 +75,7 @@ fit_effects <- function(sized, truth, tests, contrasts, fit) {
   table <- data.frame(effect = names(truth), term = names(truth), label = label, truth = unname(truth), kind = "coefficient", stringsAsFactors = FALSE)
   if (!is.null(contrasts)) {
     table <- rbind(table, data.frame(
-      effect = paste0("contextual: ", contrasts$labels$variable), term = rownames(contrasts$l), label = "Contextual difference",
+      effect = rownames(contrasts$l), term = rownames(contrasts$l), label = "Contextual difference",
       truth = drop(contrasts$l %*% truth), kind = "contrast"
     ))
   }
