@@ -58,3 +58,8 @@ bridge_probe <- function(what, threads, amount) .Call(wrap__bridge_probe, what, 
 
 # The curves of parameters about the optimum at theta: list(parameters, zeta_max, cutoffs, points) asked for.
 core_profile <- function(design, reml, theta, request, control) .Call(wrap__core_profile, design, reml, theta, request, control)
+
+# Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
+# `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
+# the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+core_refit_many <- function(design, reml, theta, beta, sigma, outcomes, options) .Call(wrap__core_refit_many, design, reml, theta, beta, sigma, outcomes, options)

@@ -84,9 +84,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   boot$free <- draws$free
   boot$criterion <- draws$criterion
   table <- boot_parameters(fit, draws)
-  boot$t0 <- drop_matrix(boot_parameters(fit, list(
-    beta = t(kept_beta(fit$core)), theta = t(fit$core$theta), sigma = fit$core$sigma, free = if (has_residual_structure(fit)) t(fit$core$residual$free)
-  ))$values)
+  boot$t0 <- drop_matrix(boot_parameters(fit, estimates_row(fit))$values)
   boot$t <- table$values
   boot$t[!boot_usable(boot$status), ] <- NA_real_
   boot$kind <- table$kind
@@ -332,13 +330,13 @@ with_groups <- function(fit, group, drawn) {
 
 # Reports ----------------------------------------------------------------------------------------------------------------------------
 
-report_replicates <- function(boot) {
+report_replicates <- function(boot, where = "t") {
   lost <- sum(!boot_usable(boot$status))
   if (lost == 0L) return(invisible())
   counts <- table(boot$status)
   warn_hlm("bootstrap", c(
     "{lost} of {boot$nsim} replicate{?s} cannot be used: {counts[['unidentified']]} did not identify the model, {counts[['failed']]} found no optimum.",
-    i = "They are {.val {NA}} in {.field t} and left out of standard errors and intervals, which describe the other replicates only."
+    i = "They are {.val {NA}} in {.field {where}} and left out of standard errors and intervals, which describe the other replicates only."
   ))
 }
 
@@ -349,14 +347,7 @@ print.hlm_boot <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
     parametric = "Parametric bootstrap", residual = "Residual bootstrap", cases = paste0("Cases bootstrap, groups of ", plain_group(x$group))
   )
   cat(what, ": ", count(x$nsim, "replicate"), ", seed ", format(x$seed, scientific = FALSE), "\n", sep = "")
-  counts <- table(x$status)
-  if (counts[["boundary"]] > 0L) {
-    cat(count(counts[["boundary"]], "replicate"), " on the boundary (a variance of zero or a correlation of -1 or 1)\n", sep = "")
-  }
-  lost <- counts[["failed"]] + counts[["unidentified"]]
-  if (lost > 0L) {
-    cat(count(lost, "replicate"), " not used: ", counts[["unidentified"]], " did not identify the model, ", counts[["failed"]], " found no optimum\n", sep = "")
-  }
+  print_replicate_counts(x)
   cat("\n")
   shown <- which(x$kind != "vcov")
   table <- boot_summary(x)[shown, ]
@@ -366,6 +357,17 @@ print.hlm_boot <- function(x, digits = max(3L, getOption("digits") - 3L), ...) {
   ))
   cat("\nIntervals: confint(x)\n")
   invisible(x)
+}
+
+print_replicate_counts <- function(x) {
+  counts <- table(x$status)
+  if (counts[["boundary"]] > 0L) {
+    cat(count(counts[["boundary"]], "replicate"), " on the boundary (a variance of zero or a correlation of -1 or 1)\n", sep = "")
+  }
+  lost <- counts[["failed"]] + counts[["unidentified"]]
+  if (lost > 0L) {
+    cat(count(lost, "replicate"), " not used: ", counts[["unidentified"]], " did not identify the model, ", counts[["failed"]], " found no optimum\n", sep = "")
+  }
 }
 
 boot_summary <- function(x) {

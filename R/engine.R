@@ -264,6 +264,33 @@ engine_bootstrap_samples <- function(design, reml, core, options, which) {
   engine_call(do.call(core_bootstrap_samples, c(arguments, list(which = as.integer(which)))))
 }
 
+# Many outcomes for one design: the columns of `outcomes` (rows x replicates), or with NULL drawn from the model at the estimates in `core`. `options`: nsim,
+# seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with other random terms),
+# threads, progress, max_iter, tol, start. The value is that of engine_bootstrap() and se, df (replicates x coefficients), reduced: list of
+# list(criterion, status).
+engine_refit_many <- function(design, reml, core, outcomes, options) {
+  options$tests <- options$tests %||% "none"
+  options$first <- as.double(options$first %||% 0)
+  arguments <- bootstrap_arguments(design, reml, core, options)
+  result <- engine_call(core_refit_many(
+    arguments$design, reml, arguments$theta, arguments$beta, arguments$sigma, outcomes, arguments$options
+  ))
+  shape_tested(result, core)
+}
+
+# Replicates with the tests of their coefficients.
+shape_tested <- function(result, core) {
+  replicates <- shape_replicates(result, core)
+  n <- length(result$status)
+  p <- length(kept_beta(core))
+  replicates$se <- matrix(result$se, n, p)
+  replicates$df <- matrix(result$df, n, p)
+  replicates$reduced <- lapply(result$reduced, function(smaller) {
+    list(criterion = smaller$criterion, status = status_factor(smaller$status))
+  })
+  replicates
+}
+
 bootstrap_arguments <- function(design, reml, core, options) {
   options$seed <- as.double(options$seed)
   options$group <- if (!is.null(options$group)) as.integer(options$group)
@@ -279,10 +306,13 @@ kept_beta <- function(core) {
 
 shape_replicates <- function(result, core) {
   n <- length(result$status)
-  status <- c("converged", "boundary", "failed", "unidentified")
   list(
     beta = matrix(result$beta, n, length(kept_beta(core))), theta = matrix(result$theta, n, length(core$theta)), sigma = result$sigma,
-    criterion = result$criterion, status = factor(status[result$status], levels = status),
-    free = matrix(result$free, n, length(core$residual$free))
+    criterion = result$criterion, status = status_factor(result$status), free = matrix(result$free, n, length(core$residual$free))
   )
+}
+
+status_factor <- function(codes) {
+  status <- c("converged", "boundary", "failed", "unidentified")
+  factor(status[codes], levels = status)
 }

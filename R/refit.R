@@ -5,6 +5,8 @@
 #' Keeps the rows, the predictors and the person means of a fitted model and replaces the outcome: for simulated outcomes
 #' (see [simulate.hlm()]), or for a second measure on the same sessions. The original fit is not changed.
 #'
+#' For many outcomes at once use [refit_many()].
+#'
 #' @param object A fitted model of class `hlm`.
 #' @param newresp The new outcome: a numeric vector, or a data frame with one column, with one value per analysed row or per
 #'   row of the data.
@@ -44,7 +46,7 @@ new_response <- function(object, newresp) {
     if (length(newresp) != 1L) {
       abort_hlm("data", c(
         "{.arg newresp} has {length(newresp)} columns; one outcome is needed.",
-        i = "For several outcomes use {.code lapply(newresp, refit, object = fit)}."
+        i = "For several outcomes use {.code refit_many(fit, newresp)}."
       ))
     }
     newresp <- newresp[[1L]]

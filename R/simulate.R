@@ -6,6 +6,9 @@
 #' estimated distribution); `re.form = NULL` keeps the persons as they are and draws only the residuals. With a residual structure (argument
 #' `residual` of [hlm()]) residuals are drawn with its correlations and variances.
 #'
+#' Every data set has a stream of random numbers of its own, all of them from one seed, which R's generator gives: after the same [set.seed()]
+#' the outcomes are the same whatever the number of threads, and the first ones do not depend on how many follow.
+#'
 #' @param object A fitted model of class `hlm`.
 #' @param nsim Number of data sets to draw.
 #' @param seed A seed for the random number generator; the generator's state is put back afterwards. Without a seed the
@@ -13,7 +16,7 @@
 #' @param re.form Random effects to keep at their estimates: `NA` or `~0` (default) none, `NULL` all, a formula some.
 #' @param ... Not used.
 #' @return A data frame with columns `sim_1`, `sim_2`, ..., one row per analysed row (or per row of the data, with `NA`,
-#'   after `na.action = na.exclude`) and the generator's state as attribute `seed`. Feed a column to [refit()].
+#'   after `na.action = na.exclude`) and the generator's state as attribute `seed`. Feed a column to [refit()], or all of them to [refit_many()].
 #' @section Errors: `hlm_error_data` when `nsim` is not a whole number of at least 1.
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
@@ -35,35 +38,24 @@ simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
     set.seed(seed)
     state <- structure(seed, kind = as.list(RNGkind()))
   }
-  kept <- random_choice(object, re.form)
-  mean <- fixed_predictor(object) + random_predictor_chosen(object, kept)
-  scale <- rep_len(object$core$sigma / sqrt(design_weights(object$design)), length(mean))
-  draws <- lapply(seq_len(nsim), function(i) {
-    value <- mean + draw_random(object, kept) + draw_residuals(object, scale)
-    as.double(stats::naresid(object$na.action, value))
-  })
+  from <- with_effects_kept(object, random_choice(object, re.form))
+  options <- list(
+    type = "parametric", nsim = nsim, seed = check_boot_seed(NULL), threads = engine_threads(from$design),
+    progress = boot_progress(nsim, "Simulation")
+  )
+  outcomes <- engine_bootstrap_samples(known_design(from), isTRUE(from$REML), from$core, options, seq_len(nsim))
+  draws <- lapply(outcomes, function(value) as.double(stats::naresid(object$na.action, value)))
   names(draws) <- paste0("sim_", seq_along(draws))
-  rows <- stats::naresid(object$na.action, stats::setNames(mean, row_names(object)))
+  rows <- stats::naresid(object$na.action, stats::setNames(object$design$y, row_names(object)))
   structure(draws, row.names = names(rows), class = "data.frame", seed = state)
 }
 
-# Independent, or with the correlations and variances of the residual structure.
-draw_residuals <- function(object, scale) {
-  if (!has_residual_structure(object)) return(stats::rnorm(length(scale), sd = scale))
-  object$core$sigma * whiten_rows(object, stats::rnorm(length(scale)), forward = FALSE)
-}
-
-# Z b with b drawn from N(0, sigma^2 Lambda Lambda') for the effects that are not kept.
-draw_random <- function(object, kept) {
-  eta <- numeric(n_rows(object))
-  for (t in seq_along(object$design$terms)) {
-    term <- object$design$terms[[t]]
-    free <- setdiff(seq_along(term$columns), kept[[t]])
-    if (!length(free)) next
-    group <- object$design$groups[[term$group]]
-    u <- matrix(stats::rnorm(length(group$levels) * length(term$columns)), length(group$levels))
-    b <- object$core$sigma * u %*% t(term_lambda(object, t))
-    for (j in free) eta <- eta + b[group$codes, j] * design_column(object$design, term$columns[[j]])
-  }
-  eta
+# The fit whose random effects `kept` (columns by term) are part of the known linear predictor instead of random: their rows of Lambda are zero,
+# which leaves the distribution of the others as it is.
+with_effects_kept <- function(fit, kept) {
+  if (!any(lengths(kept))) return(fit)
+  fit$design$offset <- (fit$design$offset %||% 0) + as.double(random_predictor_chosen(fit, kept))
+  map <- theta_map(fit$design)
+  for (t in seq_along(kept)) fit$core$theta[map$term == t & map$row %in% kept[[t]]] <- 0
+  fit
 }

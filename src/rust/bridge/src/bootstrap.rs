@@ -1,12 +1,12 @@
-//! Entry points of the bootstrap and the jackknife. Replicates go to R as flat vectors in column-major order (replicates × parameters).
+//! Entry points of the bootstrap and the jackknife. 
 
 use crate::condition::guard;
-use crate::convert::{count, flag, indices, named, numbers, DesignSource};
+use crate::convert::{count, flag, indices, named, numbers, wrong, DesignSource};
 use crate::fit::control_of;
-use crate::interrupt::run_watched;
+use crate::replicates::{self, parameters, progress_of, seed_of};
 use extendr_api::prelude::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use wbhlm_core::bootstrap::{self, Options, Replicate, ReplicateStatus, Sample, Scheme, Source};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use wbhlm_core::bootstrap::{self, Options, Replicate, Sample, Scheme, Source};
 use wbhlm_core::error::CoreError;
 
 /// What R asks for.
@@ -17,78 +17,37 @@ struct Request {
     progress: Option<Function>,
 }
 
-fn wrong(what: &str) -> CoreError {
-    CoreError::Design { what: what.to_string() }
-}
-
 fn request(options: &Robj) -> Result<Request, CoreError> {
     let fields = named(options, "options")?;
     let (control, threads) = control_of(options)?;
     let text = fields.get("type").and_then(Robj::as_str).ok_or_else(|| wrong("type must be text"))?;
-    let seed = fields.get("seed").and_then(Robj::as_real).filter(|s| s.is_finite() && *s >= 0.0 && s.fract() == 0.0);
     let group = match fields.get("group").filter(|g| !g.is_null()) {
         None => None,
         group => Some(count(group, 1, "group")? - 1),
-    };
-    let progress = match fields.get("progress").filter(|p| !p.is_null()) {
-        None => None,
-        Some(progress) => Some(progress.as_function().ok_or_else(|| wrong("progress must be a function"))?),
     };
     Ok(Request {
         scheme: bootstrap::scheme(text)?,
         options: Options {
             replicates: count(fields.get("nsim"), 1, "nsim")?,
-            seed: seed.ok_or_else(|| wrong("seed must be a whole number, not negative"))? as u64,
+            seed: seed_of(&fields)?,
             group,
             control,
         },
         threads,
-        progress,
+        progress: progress_of(&fields)?,
     })
 }
 
-/// Runs `task` on the pool; the R thread hands the count of replicates done to `progress` now and then.
+/// The request's watch over a computation.
 fn watched<T: Send>(
     request: &Request,
     task: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
-    let done = AtomicUsize::new(0);
-    let progress = request.progress.clone();
-    let mut broken = false;
-    // extendr evaluates at R's top level: neither an error nor an interrupt in the callback jumps out of here. It returns FALSE to stop; after an
-    // error it is not called again.
-    let mut watch = || match &progress {
-        Some(progress) if !broken => {
-            let count = done.load(Ordering::Relaxed) as i32;
-            let answer = progress.call(pairlist!(count));
-            broken = answer.is_err();
-            answer.ok().and_then(|answer| answer.as_bool()).unwrap_or(true)
-        }
-        _ => true,
-    };
-    run_watched(request.threads, &mut watch, |stop| task(stop, &done))
+    replicates::watched(request.threads, request.progress.as_ref(), task)
 }
 
-/// Status codes: 1 converged, 2 boundary, 3 failed, 4 unidentified.
 fn replicates_list(replicates: &[Replicate], p: usize, m: usize, residual: usize) -> List {
-    let status: Vec<i32> = replicates
-        .iter()
-        .map(|r| match r.status {
-            ReplicateStatus::Converged => 1,
-            ReplicateStatus::Boundary => 2,
-            ReplicateStatus::Failed => 3,
-            ReplicateStatus::Unidentified => 4,
-        })
-        .collect();
-    let brief =
-        |r: &Replicate, value: &dyn Fn(&wbhlm_core::estimates::Brief) -> f64| r.parameters.as_ref().map_or(f64::NAN, value);
-    let beta: Vec<f64> = (0..p).flat_map(|k| replicates.iter().map(move |r| brief(r, &|b| b.beta[k]))).collect();
-    let theta: Vec<f64> = (0..m).flat_map(|k| replicates.iter().map(move |r| brief(r, &|b| b.theta[k]))).collect();
-    let sigma: Vec<f64> = replicates.iter().map(|r| brief(r, &|b| b.sigma)).collect();
-    let criterion: Vec<f64> = replicates.iter().map(|r| brief(r, &|b| b.criterion)).collect();
-    let value = |r: &Replicate, k: usize| r.free.get(k).copied().unwrap_or(f64::NAN);
-    let free: Vec<f64> = (0..residual).flat_map(|k| replicates.iter().map(move |r| value(r, k))).collect();
-    list!(beta = beta, theta = theta, sigma = sigma, criterion = criterion, status = status, free = free)
+    List::from_pairs(parameters(replicates, p, m, residual, |replicate| replicate))
 }
 
 /// Draws replicates from a fit and fits each. `options`: type, nsim, seed, group (1-based or NULL), progress (function(done) or NULL), and
@@ -123,9 +82,9 @@ fn core_bootstrap_samples(design: Robj, reml: Robj, theta: Robj, beta: Robj, sig
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
-        let samples = watched(&request, |_, _| {
+        let samples = watched(&request, |stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
-            bootstrap::samples(&source, scheme, wanted, &which)
+            bootstrap::samples(&source, scheme, wanted, &which, stop, done)
         })?;
         let values = samples.into_iter().map(|sample| match sample {
             Sample::Outcome(y) => Robj::from(y),
@@ -156,7 +115,8 @@ fn core_jackknife(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
     })
 }
 
-fn estimates(theta: &Robj, beta: &Robj, sigma: &Robj) -> Result<(Vec<f64>, Vec<f64>, f64), CoreError> {
+/// theta, beta over the kept columns, sigma.
+pub fn estimates(theta: &Robj, beta: &Robj, sigma: &Robj) -> Result<(Vec<f64>, Vec<f64>, f64), CoreError> {
     let sigma = sigma.as_real().ok_or_else(|| wrong("sigma must be a number"))?;
     Ok((numbers(theta, "theta")?, numbers(beta, "beta")?, sigma))
 }

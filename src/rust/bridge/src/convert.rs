@@ -22,7 +22,8 @@ pub struct DesignSource {
     residual_known: bool,
 }
 
-fn wrong(what: &str) -> CoreError {
+/// An error of what R handed over.
+pub fn wrong(what: &str) -> CoreError {
     CoreError::Design { what: what.to_string() }
 }
 
@@ -32,12 +33,14 @@ pub fn named(list: &Robj, what: &str) -> Result<HashMap<String, Robj>, CoreError
     Ok(list.iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
-fn items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
+/// The elements of an R list.
+pub fn items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
     let list = list.and_then(Robj::as_list).ok_or_else(|| wrong(&format!("{what} must be a list")))?;
     Ok(list.values().collect())
 }
 
-fn present(value: Option<&Robj>) -> Option<Robj> {
+/// A value that is there and not NULL.
+pub fn present(value: Option<&Robj>) -> Option<Robj> {
     value.filter(|v| !v.is_null()).cloned()
 }
 

@@ -18,6 +18,8 @@ mod interrupt;
 mod pool;
 mod probe;
 mod profile;
+mod replicates;
+mod simulation;
 mod vectors;
 
 use extendr_api::prelude::*;
@@ -30,4 +32,5 @@ extendr_module! {
     use pool;
     use probe;
     use profile;
+    use simulation;
 }

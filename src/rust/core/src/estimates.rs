@@ -51,6 +51,19 @@ pub struct Estimates {
     pub boundary: Vec<BoundaryComponent>,
 }
 
+impl Estimates {
+    /// The parameters alone.
+    pub fn brief(&self) -> Brief {
+        Brief {
+            beta: self.beta.clone(),
+            sigma: self.sigma,
+            theta: self.theta.clone(),
+            criterion: self.criterion,
+            on_boundary: !self.boundary.is_empty(),
+        }
+    }
+}
+
 /// A row-major vector as a matrix.
 ///
 /// # Errors
@@ -101,6 +114,16 @@ pub fn brief(statistics: &Statistics, profile: &Profile, point: &Point) -> Brief
     }
 }
 
+/// A p × p matrix over β of the internal basis in the user's units, times `factor`.
+pub fn covariance(statistics: &Statistics, inside: &[f64], factor: f64) -> Vec<f64> {
+    let p = statistics.basis.x.len();
+    let map = small::transpose(p, p, &statistics.basis.beta_map());
+    let mut out = sandwich(p, p, &map, inside);
+    out.iter_mut().for_each(|v| *v *= factor);
+    small::symmetrize(p, &mut out);
+    out
+}
+
 /// Estimates at a point that carries at least the gradient.
 ///
 /// # Errors
@@ -110,10 +133,7 @@ pub fn at(statistics: &Statistics, profile: &Profile, point: &Point) -> Result<E
     let p = basis.x.len();
     let y_scale = basis.y.1;
     let Brief { beta, sigma, theta, criterion, .. } = brief(statistics, profile, point);
-    let map = basis.beta_map();
-    let mut vcov = sandwich(p, p, &small::transpose(p, p, &map), &pieces.xx_inverse);
-    vcov.iter_mut().for_each(|v| *v *= sigma * sigma);
-    small::symmetrize(p, &mut vcov);
+    let vcov = covariance(statistics, &pieces.xx_inverse, sigma * sigma);
     let log_det_x = if p == 0 { 0.0 } else { small::spd_inverse(p, &pieces.xx_inverse).map_or(f64::NAN, |(_, d)| -d) };
     Ok(Estimates {
         gradient: derivatives(statistics, profile, &theta, point)?.1,

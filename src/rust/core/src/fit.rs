@@ -12,7 +12,7 @@ use crate::inference::kenward_roger::{self, KenwardRoger};
 use crate::inference::satterthwaite::{self, Satterthwaite};
 use crate::objective::crossed::CrossedObjective;
 use crate::objective::nested::NestedObjective;
-use crate::objective::profile::Profile;
+use crate::objective::profile::{Point, Profile};
 use crate::objective::{Objective, Order};
 use crate::optimize::{self, Control};
 use crate::statistics::{Moments, Statistics};
@@ -118,20 +118,26 @@ impl<'s> Prepared<'s> {
         })
     }
 
-    /// Finds the optimum from `start` (internal basis) and reports the parameters alone.
+    /// Finds the optimum, from `start` (internal basis) where there is one, and reports the parameters and what `more` makes of the optimum.
     ///
     /// # Errors
-    /// Those of the objective at the start.
-    pub fn refit(&self, control: &Control, start: &[f64]) -> Result<(Status, Brief)> {
+    /// Those of the objective at the start, and of `more`.
+    pub fn refit<T>(
+        &self,
+        control: &Control,
+        start: Option<&[f64]>,
+        more: impl FnOnce(&Profile, &Point, &Brief) -> Result<T>,
+    ) -> Result<(Status, Brief, T)> {
         self.with_profile(|profile| {
-            let optimum = optimize::minimise(profile, control, Some(start))?;
+            let optimum = optimize::minimise(profile, control, start)?;
             let brief = estimates::brief(&self.statistics, profile, &optimum.point);
             let status = match (optimum.converged, brief.on_boundary) {
                 (false, _) => Status::Failed,
                 (true, false) => Status::Converged,
                 (true, true) => Status::Boundary,
             };
-            Ok((status, brief))
+            let more = more(profile, &optimum.point, &brief)?;
+            Ok((status, brief, more))
         })
     }
 

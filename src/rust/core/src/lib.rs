@@ -11,7 +11,7 @@
 //! | `nu` | n - p (REML) or n (ML) |
 //!
 //! The way through: [`design`] → [`moments`] (one pass over the rows; kept as [`statistics`]) → [`objective`] (criterion, exact derivatives) →
-//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together ([`structured`] where φ is estimated), [`bootstrap`] and [`profile_likelihood`] do it again and again. No R types, no printing, no globals.
+//! [`optimize`] → [`estimates`] → [`inference`]; [`fit`] puts them together ([`structured`] where φ is estimated), [`bootstrap`], [`simulation`] and [`profile_likelihood`] do it again and again. No R types, no printing, no globals.
 
 mod aliasing;
 pub mod bootstrap;
@@ -26,6 +26,8 @@ pub mod moments;
 pub mod objective;
 pub mod optimize;
 pub mod profile_likelihood;
+pub mod replicates;
 pub mod residual;
+pub mod simulation;
 pub mod statistics;
 pub mod structured;

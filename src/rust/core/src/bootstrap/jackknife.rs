@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::cases::regroup;
-use super::refit::Replicate;
+use super::independent_or;
+use super::refit::Worker;
 use super::source::Source;
-use super::{each, independent_or};
 use crate::error::{CoreError, Result};
 use crate::moments::regroup::Drawn;
 use crate::optimize::Control;
+use crate::replicates::{each, Replicate};
 
 /// Fits without the groups of each block in turn. `block` gives the block (0..blocks) of every level of the factor `group` (index into the
 /// design's; by default the coarsest of the chain).
@@ -30,7 +31,7 @@ pub fn jackknife(
     }
     let (original, strata) = (regroup.original(), regroup.strata());
     let blocks = block.iter().max().map_or(0, |&b| b + 1);
-    each(blocks, source, control, stop, done, |worker, left_out| {
+    each(blocks, stop, done, || Worker::new(source, control, stop), |worker, left_out| {
         let drawn = worker.change.groups.get_or_insert_with(Drawn::default);
         drawn.nodes.clear();
         drawn.starts.clear();

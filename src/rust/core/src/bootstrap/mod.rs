@@ -12,20 +12,18 @@ mod residual;
 pub mod rng;
 mod source;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Mutex;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use self::refit::Worker;
 use self::rng::Random;
 use crate::error::{CoreError, Result};
 use crate::moments::regroup::{Drawn, Regroup};
 use crate::optimize::Control;
+use crate::replicates::each;
 
 pub use self::jackknife::jackknife;
-pub use self::refit::{Replicate, ReplicateStatus};
 pub use self::source::Source;
+pub use crate::replicates::{Replicate, ReplicateStatus};
 
 /// What a replicate changes: the outcome, or the groups.
 #[derive(Debug, Default)]
@@ -99,7 +97,7 @@ pub fn run(
 ) -> Result<Vec<Replicate>> {
     independent_or(scheme.name() == "parametric", source)?;
     let resampler = scheme.prepare(source, options.group)?;
-    each(options.replicates, source, &options.control, stop, done, |worker, i| {
+    each(options.replicates, stop, done, || Worker::new(source, &options.control, stop), |worker, i| {
         let mut random = Random::new(options.seed, i as u64);
         resampler.draw(&mut random, &mut worker.change);
         worker.fit(resampler.regroup())
@@ -112,33 +110,6 @@ fn independent_or(fits: bool, source: &Source) -> Result<()> {
         return Ok(());
     }
     Err(CoreError::Covariance { what: "only the parametric bootstrap knows residual structures".into() })
-}
-
-/// Runs `task` for 0..count with workers that are handed on from task to task. What a task finds does not depend on the worker.
-fn each(
-    count: usize,
-    source: &Source,
-    control: &Control,
-    stop: &AtomicBool,
-    done: &AtomicUsize,
-    task: impl Fn(&mut Worker, usize) -> Result<Replicate> + Sync,
-) -> Result<Vec<Replicate>> {
-    let idle: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
-    let lock = || idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    (0..count)
-        .into_par_iter()
-        .map(|i| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(CoreError::Interrupted);
-            }
-            let waiting = lock().pop();
-            let mut worker = waiting.unwrap_or_else(|| Worker::new(source, control, stop));
-            let result = task(&mut worker, i);
-            lock().push(worker);
-            done.fetch_add(1, Ordering::Relaxed);
-            result
-        })
-        .collect()
 }
 
 /// What replicate `index` of [`run`] draws, for those who compute more from it than the parameters: the outcome by row of the data, or for
@@ -154,18 +125,24 @@ pub enum Sample {
 /// The samples of some replicates of [`run`].
 ///
 /// # Errors
-/// Those of [`Scheme::prepare`].
-pub fn samples(source: &Source, scheme: &dyn Scheme, options: &Options, replicates: &[usize]) -> Result<Vec<Sample>> {
+/// Those of [`Scheme::prepare`]; [`CoreError::Interrupted`] once `stop` is true.
+pub fn samples(
+    source: &Source,
+    scheme: &dyn Scheme,
+    options: &Options,
+    replicates: &[usize],
+    stop: &AtomicBool,
+    done: &AtomicUsize,
+) -> Result<Vec<Sample>> {
     let resampler = scheme.prepare(source, options.group)?;
-    let sample = |&i: &usize| {
+    each(replicates.len(), stop, done, || (), |(), i| {
         let mut change = Change::default();
-        resampler.draw(&mut Random::new(options.seed, i as u64), &mut change);
-        match (resampler.regroup(), change.groups) {
+        resampler.draw(&mut Random::new(options.seed, replicates[i] as u64), &mut change);
+        Ok(match (resampler.regroup(), change.groups) {
             (Some(regroup), Some(drawn)) => {
                 Sample::Groups(drawn.nodes.iter().map(|&node| regroup.original()[node as usize]).collect())
             }
             _ => Sample::Outcome(change.y),
-        }
-    };
-    Ok(replicates.iter().map(sample).collect())
+        })
+    })
 }

@@ -5,37 +5,13 @@ use std::sync::atomic::AtomicBool;
 use super::source::Source;
 use super::Change;
 use crate::aliasing::doubtful;
-use crate::error::{CoreError, Result};
-use crate::estimates::Brief;
-use crate::fit::{Prepared, Status};
+use crate::error::Result;
+use crate::fit::Prepared;
 use crate::moments::regroup::Regroup;
 use crate::optimize::Control;
+use crate::replicates::Replicate;
 use crate::statistics::Moments;
 use crate::structured::Structured;
-
-/// How the fit of a replicate ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplicateStatus {
-    /// Interior optimum.
-    Converged,
-    /// Optimum on the boundary.
-    Boundary,
-    /// No optimum was found; the parameters are those of the last point.
-    Failed,
-    /// The sample does not identify the model (a predictor without variation, no residual): there are no parameters.
-    Unidentified,
-}
-
-/// A replicate's status and parameters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Replicate {
-    /// How it ended.
-    pub status: ReplicateStatus,
-    /// Its parameters.
-    pub parameters: Option<Brief>,
-    /// Free parameters of its residual structure.
-    pub free: Vec<f64>,
-}
 
 /// What one thread needs to fit replicate after replicate.
 pub(super) struct Worker<'w> {
@@ -61,7 +37,7 @@ impl<'w> Worker<'w> {
                 let p = self.source.statistics.basis.x.len();
                 // the fit's own columns were judged by themselves where the cross-products left room for doubt
                 if rows <= p || (doubtful(p, &moments.total) && !doubtful(p, original(self.source))) {
-                    return Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None, free: Vec::new() });
+                    return Ok(Replicate::unidentified());
                 }
                 self.prepared.statistics.n = rows;
                 self.prepared.statistics.moments = Moments::Nested(moments);
@@ -69,7 +45,8 @@ impl<'w> Worker<'w> {
             _ if !self.source.free.is_empty() => return self.fit_structured(),
             _ => self.source.rows.replace(&self.change.y, &mut self.prepared.statistics, &mut self.scratch)?,
         }
-        replicate(self.prepared.refit(self.control, &self.source.inside).map(|(status, brief)| (status, brief, Vec::new())))
+        let found = self.prepared.refit(self.control, Some(&self.source.inside), |_, _, _| Ok(()));
+        Replicate::of(found.map(|(status, brief, ())| (status, brief, Vec::new())))
     }
 
     /// A residual structure is estimated anew, from where the fit ended: its moments hold for one φ only.
@@ -78,24 +55,7 @@ impl<'w> Worker<'w> {
         let mut design = source.design.clone();
         design.y = &self.change.y;
         let structured = Structured::from_statistics(&design, source.statistics.clone(), self.prepared.stop);
-        replicate(structured.refit(self.control, &source.inside, &source.free))
-    }
-}
-
-fn replicate(found: Result<(Status, Brief, Vec<f64>)>) -> Result<Replicate> {
-    match found {
-        Ok((status, parameters, free)) => {
-            let status = match status {
-                Status::Converged => ReplicateStatus::Converged,
-                Status::Boundary => ReplicateStatus::Boundary,
-                Status::Failed => ReplicateStatus::Failed,
-            };
-            Ok(Replicate { status, parameters: Some(parameters), free })
-        }
-        Err(CoreError::Data { .. } | CoreError::Numerical { .. }) => {
-            Ok(Replicate { status: ReplicateStatus::Unidentified, parameters: None, free: Vec::new() })
-        }
-        Err(error) => Err(error),
+        Replicate::of(structured.refit(self.control, &source.inside, &source.free))
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::estimates::{self, matrix};
-use crate::linalg::small;
 use crate::linalg::small::sandwich;
+use crate::linalg::{dense, small};
 use crate::objective::profile::Profile;
 use crate::objective::{Order, Pieces};
 use crate::statistics::Statistics;
@@ -31,6 +31,58 @@ pub struct KenwardRoger {
     pub information: Array2<f64>,
     /// Block (factor), row and column of each γ but the last, as the coordinates of Ψ have them.
     pub coordinates: Vec<(usize, usize, usize)>,
+}
+
+impl KenwardRoger {
+    /// Adjusted variance and degrees of freedom of every coefficient in the user's units: Φ_A = Φ + 2Φ{Σ W_kl (Q_kl - P_kΦP_l)}Φ (Kenward & Roger
+    /// 1997, p. 986), and for one row l the F test has scaling 1 and 2(l'Φl)²/(g'Wg) degrees of freedom, g_k = l'ΦP_kΦl. W is the inverse of the
+    /// information, taken at a unit diagonal without directions that have none.
+    ///
+    /// # Errors
+    /// [`crate::error::CoreError::Numerical`] when the information cannot be decomposed.
+    pub fn coefficients(&self) -> Result<Vec<(f64, f64)>> {
+        let (n, r) = (self.phi.nrows(), self.p.len());
+        let w = self.variance_of_parameters()?;
+        let flat = |m: &Array2<f64>| m.iter().copied().collect::<Vec<f64>>();
+        let phi = flat(&self.phi);
+        let slopes: Vec<Vec<f64>> = self.p.iter().map(|p| sandwich(n, n, &phi, &flat(p))).collect();
+        let half: Vec<Vec<f64>> = self.p.iter().map(|p| small::product(n, n, n, &flat(p), &phi)).collect();
+        let mut inner = vec![0.0; n * n];
+        for k in 0..r {
+            for l in 0..r {
+                let product = small::product(n, n, n, &half[k], &flat(&self.p[l]));
+                let members = self.q[k * r + l].iter().zip(&product);
+                inner.iter_mut().zip(members).for_each(|(sum, (q, p))| *sum += w[k * r + l] * (q - p));
+            }
+        }
+        let mut adjusted = sandwich(n, n, &phi, &inner);
+        adjusted.iter_mut().zip(&phi).for_each(|(a, phi)| *a = phi + 2.0 * *a);
+        let form = |l: &[f64], m: &[f64]| small::dot(l, &small::product(n, n, 1, m, l));
+        let coefficient = |l: Vec<f64>| {
+            let gradient: Vec<f64> = slopes.iter().map(|slope| form(&l, slope)).collect();
+            let spread = small::dot(&gradient, &small::product(r, r, 1, &w, &gradient));
+            (form(&l, &adjusted), 2.0 * form(&l, &phi).powi(2) / spread)
+        };
+        Ok(self.map.rows().into_iter().map(|row| coefficient(row.to_vec())).collect())
+    }
+
+    fn variance_of_parameters(&self) -> Result<Vec<f64>> {
+        let r = self.p.len();
+        let size: Vec<f64> =
+            self.information.diag().iter().map(|d| d.max(0.0).sqrt()).map(|s| if s == 0.0 { 1.0 } else { s }).collect();
+        let balanced: Vec<f64> = self.information.indexed_iter().map(|((k, l), v)| v / (size[k] * size[l])).collect();
+        let (values, vectors) = dense::symmetric_eigen(r, &balanced)?;
+        let largest = values.iter().fold(0.0f64, |m, &v| m.max(v));
+        let mut w = vec![0.0; r * r];
+        for (c, &value) in values.iter().enumerate().filter(|(_, &value)| value > 1e-10 * largest) {
+            for k in 0..r {
+                for l in 0..r {
+                    w[k * r + l] += vectors[k * r + c] * vectors[l * r + c] / (value * size[k] * size[l]);
+                }
+            }
+        }
+        Ok(w)
+    }
 }
 
 /// Computes them at theta (internal basis). The statistics must be those of a REML fit.

@@ -25,6 +25,16 @@ pub struct Satterthwaite {
     pub hessian: Array2<f64>,
 }
 
+impl Satterthwaite {
+    /// Degrees of freedom of coefficient `k` whose estimated variance is `variance`: 2v²/(g'Ag), g the gradient of v in (theta, σ) and A their
+    /// asymptotic covariance (Kuznetsova, Brockhoff & Christensen 2017, J Stat Softw 82(13), equation 5).
+    pub fn df(&self, k: usize, variance: f64) -> f64 {
+        let gradient: Vec<f64> = self.jacobian.iter().map(|j| j[[k, k]]).collect();
+        let spread: f64 = self.vcov_varpar.indexed_iter().map(|((a, b), v)| gradient[a] * v * gradient[b]).sum();
+        2.0 * variance * variance / spread
+    }
+}
+
 /// Computes it at theta (`theta` user's units, `inside` internal basis).
 ///
 /// # Errors
@@ -56,7 +66,7 @@ pub fn joint(
         let mut values = vec![pieces.log_det + pieces.r2 / s2];
         values.extend(small::product(1, m, known - 1, &psi, &base.to_theta));
         values.push(-2.0 * pieces.r2 / (s2 * sigma));
-        values.extend(user_covariance(statistics, &pieces.xx_inverse, sigma * sigma));
+        values.extend(estimates::covariance(statistics, &pieces.xx_inverse, sigma * sigma));
         Ok(values)
     })?;
     let dim = known + extra;
@@ -134,16 +144,6 @@ fn pieces_at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: 
     Ok(Derivatives { hessian, jacobian, to_theta, log_det: pieces.log_det, r2: pieces.r2, s2, sigma })
 }
 
-/// A matrix over β of the internal basis in the user's units, times `factor`.
-fn user_covariance(statistics: &Statistics, inside: &[f64], factor: f64) -> Vec<f64> {
-    let p = statistics.basis.x.len();
-    let map = small::transpose(p, p, &statistics.basis.beta_map());
-    let mut out = sandwich(p, p, &map, inside);
-    out.iter_mut().for_each(|v| *v *= factor);
-    small::symmetrize(p, &mut out);
-    out
-}
-
 /// 2 × the inverse over the eigenvectors of positive curvature.
 fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
     // balanced first: theta and σ may differ by many orders of magnitude, and the tolerance is relative to 1
@@ -164,7 +164,7 @@ fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
 /// ∂/∂theta_k of σ²C⁻¹ is -σ²C⁻¹C_kC⁻¹; ∂/∂σ is 2σC⁻¹.
 fn vcov_jacobian(statistics: &Statistics, pieces: &Pieces, to_theta: &[f64], m: usize, k: usize, sigma: f64) -> Vec<Vec<f64>> {
     let p = statistics.basis.x.len();
-    let user = |matrix: &[f64], factor: f64| user_covariance(statistics, matrix, factor);
+    let user = |matrix: &[f64], factor: f64| estimates::covariance(statistics, matrix, factor);
     let by_coordinate: Vec<Vec<f64>> =
         pieces.xx_gradient.iter().map(|c| user(&sandwich(p, p, &pieces.xx_inverse, c), -sigma * sigma)).collect();
     let mut jacobian: Vec<Vec<f64>> = (0..k)

@@ -1,0 +1,88 @@
+//! Entry points of simulation: many outcomes for one design, and whole studies.
+
+use crate::bootstrap::estimates;
+use crate::condition::guard;
+use crate::convert::{count, flag, indices, items, named, present, wrong, DesignSource};
+use crate::fit::control_of;
+use crate::replicates::{by_column, parameters, progress_of, seed_of, status_code, watched};
+use extendr_api::prelude::*;
+use wbhlm_core::bootstrap::Source;
+use wbhlm_core::error::CoreError;
+use wbhlm_core::simulation::refit_many::{self, Reduced};
+use wbhlm_core::simulation::{Options, Tested, Tests};
+
+struct Request {
+    options: Options,
+    threads: usize,
+    progress: Option<Function>,
+}
+
+/// nsim, seed, first (0-based number of the first replicate), tests, threads, progress, max_iter, tol, start.
+fn request(options: &Robj) -> Result<Request, CoreError> {
+    let fields = named(options, "options")?;
+    let (control, threads) = control_of(options)?;
+    let tests = fields.get("tests").and_then(Robj::as_str).ok_or_else(|| wrong("tests must be text"))?;
+    let first = match present(fields.get("first")) {
+        None => 0,
+        Some(first) => indices(Some(&first), "first")?.first().copied().ok_or_else(|| wrong("first must be a number"))?,
+    };
+    Ok(Request {
+        options: Options {
+            replicates: count(fields.get("nsim"), 1, "nsim")?,
+            first,
+            seed: seed_of(&fields)?,
+            control,
+            tests: Tests::named(tests)?,
+        },
+        threads,
+        progress: progress_of(&fields)?,
+    })
+}
+
+fn tested_list(replicates: &[Tested], p: usize, m: usize, residual: usize, reduced: usize) -> List {
+    let value = |values: &[f64], k: usize| values.get(k).copied().unwrap_or(f64::NAN);
+    let mut fields = parameters(replicates, p, m, residual, |r| &r.replicate);
+    fields.push(("se", by_column(replicates, p, |r, k| value(&r.se, k)).into()));
+    fields.push(("df", by_column(replicates, p, |r, k| value(&r.df, k)).into()));
+    let smaller = (0..reduced).map(|k| {
+        let status: Vec<i32> = replicates.iter().map(|r| status_code(r.reduced[k].1)).collect();
+        Robj::from(list!(criterion = by_column(replicates, 1, |r, _| r.reduced[k].0), status = status))
+    });
+    fields.push(("reduced", List::from_values(smaller).into()));
+    List::from_pairs(fields)
+}
+
+/// Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
+/// `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
+/// the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+#[extendr]
+fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj, outcomes: Robj, options: Robj) -> Robj {
+    guard(|| {
+        let request = request(&options)?;
+        let (theta, beta, sigma) = estimates(&theta, &beta, &sigma)?;
+        let source = DesignSource::new(&design)?;
+        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let smaller = match present(named(&options, "options")?.get("reduced")) {
+            None => Vec::new(),
+            reduced => items(reduced.as_ref(), "reduced")?,
+        };
+        let sources = smaller.iter().map(DesignSource::new).collect::<Result<Vec<_>, CoreError>>()?;
+        let designs = sources.iter().map(DesignSource::design).collect::<Result<Vec<_>, CoreError>>()?;
+        let outcomes = match outcomes.is_null() {
+            true => None,
+            false => Some(outcomes.as_real_slice().ok_or_else(|| wrong("outcomes must be double"))?),
+        };
+        let wanted = &request.options;
+        let replicates = watched(request.threads, request.progress.as_ref(), |stop, done| {
+            let source = Source::new(&design, reml, &theta, &beta, sigma)?;
+            let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
+            refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
+        })?;
+        Ok(tested_list(&replicates, beta.len(), theta.len(), design.residual.free().len(), designs.len()).into())
+    })
+}
+
+extendr_module! {
+    mod simulation;
+    fn core_refit_many;
+}

@@ -1,0 +1,85 @@
+//! Standard errors and degrees of freedom of the coefficients of a replicate.
+
+use crate::error::{CoreError, Result};
+use crate::estimates::{covariance, Brief};
+use crate::inference::satterthwaite::Satterthwaite;
+use crate::inference::{kenward_roger, satterthwaite};
+use crate::objective::profile::{Point, Profile};
+use crate::statistics::Statistics;
+
+/// Which degrees of freedom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// Standard errors only.
+    None,
+    /// Satterthwaite's.
+    Satterthwaite,
+    /// Kenward & Roger's, with their standard errors; by REML only.
+    KenwardRoger,
+}
+
+impl Tests {
+    /// By name.
+    ///
+    /// # Errors
+    /// [`CoreError::Design`] for an unknown one.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Tests::None),
+            "satterthwaite" => Ok(Tests::Satterthwaite),
+            "kenward-roger" => Ok(Tests::KenwardRoger),
+            _ => Err(CoreError::Design { what: format!("there are no tests \"{name}\"") }),
+        }
+    }
+}
+
+/// Standard errors and degrees of freedom (none for [`Tests::None`]), in the user's units and order of kept columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Coefficients {
+    /// Standard errors.
+    pub se: Vec<f64>,
+    /// Degrees of freedom.
+    pub df: Vec<f64>,
+}
+
+/// At an optimum. Degrees of freedom that cannot be computed are not a number.
+///
+/// # Errors
+/// [`CoreError::Interrupted`]; [`CoreError::Design`] for Kenward & Roger's method without REML.
+pub fn at(tests: Tests, statistics: &Statistics, profile: &Profile, point: &Point, brief: &Brief) -> Result<Coefficients> {
+    let variances = model_variances(statistics, point, brief);
+    let found = match tests {
+        Tests::None => return Ok(Coefficients { se: roots(&variances), df: Vec::new() }),
+        Tests::Satterthwaite => satterthwaite::at(statistics, profile, &brief.theta, &point.theta)
+            .map(|pieces| with_satterthwaite(&variances, &pieces)),
+        Tests::KenwardRoger if !statistics.reml => {
+            return Err(CoreError::Design { what: "Kenward and Roger's method is defined for REML".into() })
+        }
+        Tests::KenwardRoger => kenward_roger::at(statistics, profile, &point.theta).and_then(|pieces| {
+            let (variances, df): (Vec<f64>, Vec<f64>) = pieces.coefficients()?.into_iter().unzip();
+            Ok(Coefficients { se: roots(&variances), df })
+        }),
+    };
+    match found {
+        Err(CoreError::Interrupted) => Err(CoreError::Interrupted),
+        Err(_) => Ok(Coefficients { se: roots(&variances), df: vec![f64::NAN; variances.len()] }),
+        found => found,
+    }
+}
+
+/// From the variances of the coefficients and Satterthwaite's pieces.
+pub fn with_satterthwaite(variances: &[f64], pieces: &Satterthwaite) -> Coefficients {
+    let df = variances.iter().enumerate().map(|(k, &variance)| pieces.df(k, variance)).collect();
+    Coefficients { se: roots(variances), df }
+}
+
+/// Diagonal of σ²(X'V⁻¹X)⁻¹.
+pub fn model_variances(statistics: &Statistics, point: &Point, brief: &Brief) -> Vec<f64> {
+    let p = brief.beta.len();
+    let vcov = covariance(statistics, &point.pieces.xx_inverse, brief.sigma * brief.sigma);
+    (0..p).map(|k| vcov[k * p + k]).collect()
+}
+
+fn roots(variances: &[f64]) -> Vec<f64> {
+    variances.iter().map(|v| v.sqrt()).collect()
+}
