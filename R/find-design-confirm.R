@@ -141,14 +141,14 @@ print.hlm_design_search <- function(x, n = 6L, ...) {
   if (is.null(x$design)) {
     best <- x$grid[which.max(x$grid$power), ]
     cat_lines(paste0(
-      "No design in the ranges was found to reach it. The highest share seen was ", percent(best$power, 1L), " (", size_words(best), "). Search larger ranges."
+      "No design in the ranges was found to reach it. The highest share seen was ", whole_percent(best$power, 1L), " (", size_words(best), "). Search larger ranges."
     ))
   } else {
     place <- which(table$reached)[[1L]]
     one <- table[place, ]
     cat_lines(paste0(size_words(one), ", cost ", format(one$cost, big.mark = ",")), indent = 1L)
     cat_lines(paste0(
-      "Power ", percent(one$power, 1L), " [", percent(one$power_lower, 1L), ", ", percent(one$power_upper, 1L), "] in ", format(x$confirm, big.mark = ","),
+      "Power ", whole_percent(one$power, 1L), " [", whole_percent(one$power_lower, 1L), ", ", whole_percent(one$power_upper, 1L), "] in ", format(x$confirm, big.mark = ","),
       " replicates of its own", compatible_words(one), "."
     ))
     if (place > 1L) cat_lines("Cheaper candidates in the table were not confirmed within the rounds of the search.")
@@ -213,7 +213,7 @@ plot.hlm_design_search <- function(x, ...) {
     plot <- plot + ggplot2::geom_point(data = mark, ggplot2::aes(.data$n_patients, .data$power), inherit.aes = FALSE, shape = 21, size = 5, colour = accent, stroke = 1.1)
   }
   if (!is.null(curve$n_therapists) && length(unique(curve$n_therapists)) > 1L) {
-    plot <- plot + ggplot2::facet_wrap("n_therapists", labeller = panel_labels("n_therapists"))
+    plot <- plot + ggplot2::facet_wrap("n_therapists", labeller = power_panels("n_therapists"))
   }
   plot + ggplot2::labs(
     title = paste("Power for", paste(x$effect, collapse = ", ")),

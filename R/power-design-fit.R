@@ -6,7 +6,7 @@ design_of_fit <- function(fit, given) {
   columns <- contextual_columns(fit, label)
   sizes <- design_sizes(fit)
   read <- c(
-    sizes$arguments, design_effects_of(fit, columns), design_variances_of(fit, columns, sizes), design_x_of(fit, label, sizes),
+    sizes$arguments, design_effects_of(fit, columns), design_variances_of(fit, columns, sizes), design_x_of(fit, label, columns, sizes),
     list(variances = "residual", lag = max(0L, fit$means[[label]]$lag))
   )
   analysis <- list(time = design_has_time(fit), detrend = fit$means[[label]]$degree > 0L, REML = isTRUE(fit$REML))
@@ -32,7 +32,7 @@ design_variable <- function(fit) {
 # Sessions are the times that occur; without `time`, a patient's rows in order.
 design_sizes <- function(fit) {
   groups <- fit$design$groups
-  person <- person_group(fit)
+  person <- pilot_person(fit)
   above <- Filter(function(g) g != person && is_nested(groups[[person]], groups[[g]]), seq_along(groups))
   if (length(groups) > 1L + length(above) || length(above) > 1L) {
     abort_hlm("design", "A design has patients and at most therapists above them; this fit has {.val {group_names(fit)}}. Write it with {.fn hlm_design}.")
@@ -111,10 +111,13 @@ design_variances_of <- function(fit, columns, sizes) {
 }
 
 # Variances of x itself, from an unconditional model (with time, where the fit has it) of its analysed rows.
-design_x_of <- function(fit, label, sizes) {
-  columns <- fit$means[[label]]$columns
-  parts <- newdata_derived(fit, newdata_columns(fit, NULL), NULL, "within")
-  x <- Reduce(`+`, lapply(names(columns), function(name) parts$columns[[name]]))
+design_x_of <- function(fit, label, columns, sizes) {
+  x <- if (columns$contextual) {
+    design_column(fit$design, fit$design$x[[match(columns$within, fit$design$x_names)]])
+  } else {
+    parts <- newdata_derived(fit, newdata_columns(fit, NULL), NULL, "within")
+    Reduce(`+`, lapply(names(fit$means[[label]]$columns), function(name) parts$columns[[name]]))
+  }
   d <- data.frame(x = x, patient = fit$design$groups[[sizes$person]]$codes)
   formula <- x ~ 1 + (1 | patient)
   if (!is.null(sizes$above)) {

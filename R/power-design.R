@@ -106,6 +106,8 @@ make_study <- function(given) {
   study <- list(arguments = given, truth = study_truth(arguments))
   study$analysis <- study_analysis(arguments)
   study$effects <- study_effects(study$truth, study$analysis)
+  # correlations that contradict each other are found here, not when a thousand studies are under way
+  true_random(study$truth)
   study$implied <- study_implied(study)
   structure(study, class = "hlm_study")
 }

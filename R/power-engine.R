@@ -7,9 +7,30 @@ engine_study <- function(study, analysis, options) {
 
 # A pilot fit's design, with the sizes of every replicate, which are those of the design.
 engine_refit_cell <- function(cell, options) {
-  options$reduced <- if (length(cell$reduced)) cell$reduced
-  draws <- engine_call(core_refit_many(cell$design, cell$reml, cell$theta, cell$beta, cell$sigma, NULL, core_options(options)))
-  shape_draws(c(draws, lapply(cell$counts, rep, options$nsim)), options$nsim)
+  contrasts <- options$contrasts
+  options$contrasts <- NULL
+  known <- list(theta = cell$theta, beta = cell$beta, sigma = cell$sigma)
+  draws <- engine_refit_many(cell$design, cell$reml, known, NULL, c(options, list(reduced = if (length(cell$reduced)) cell$reduced)))
+  for (k in seq_len(NROW(contrasts))) {
+    l <- contrasts[k, ]
+    more <- if (sum(l != 0) == 1L) draws else engine_refit_many(swap_columns(cell$design, l), cell$reml, swap_beta(known, l), NULL, options)
+    for (name in c("beta", "se", "df")) draws[[name]] <- cbind(draws[[name]], more[[name]][, which(l == 1)])
+  }
+  c(draws, lapply(cell$counts, rep, options$nsim))
+}
+
+# A difference a - b of two coefficients is the coefficient of A in the same model with the column A + B in place of B; the same streams draw the same outcomes.
+swap_columns <- function(design, l) {
+  a <- which(l == 1)
+  b <- which(l == -1)
+  design$columns <- c(design$columns, list(as.double(design_column(design, design$x[[a]])) + as.double(design_column(design, design$x[[b]]))))
+  design$x[[b]] <- length(design$columns)
+  design
+}
+
+swap_beta <- function(known, l) {
+  known$beta[[which(l == 1)]] <- sum(l * known$beta)
+  known
 }
 
 core_options <- function(options) {

@@ -50,12 +50,12 @@ kept_design <- function(fit) {
 }
 
 fit_counts <- function(fit) {
-  person <- person_group(fit)
+  person <- pilot_person(fit)
   sizes <- vapply(fit$design$groups, function(g) length(g$levels), 0L)
   list(rows = n_rows(fit), persons = sizes[[person]], therapists = if (length(sizes) > 1L) min(sizes) else 0L)
 }
 
-person_group <- function(fit) {
+pilot_person <- function(fit) {
   place <- match(fit$id %||% "", group_names(fit))
   if (is.na(place)) which.max(vapply(fit$design$groups, function(g) length(g$levels), 0L)) else place
 }
@@ -126,7 +126,7 @@ extended_fit <- function(fit, change) {
 
 row_codes <- function(fit) {
   groups <- fit$design$groups
-  person <- person_group(fit)
+  person <- pilot_person(fit)
   above <- setdiff(seq_along(groups), person)
   above <- Filter(function(g) is_nested(groups[[person]], groups[[g]]), above)
   crossed <- setdiff(seq_along(groups), c(person, above))
@@ -186,7 +186,7 @@ fit_of_rows <- function(fit, rows) {
   row.names(data) <- NULL
   atoms <- unlist(lapply(fit$spec$bars, function(bar) lapply(group_atoms(bar$group), expr_text)))
   atoms <- unique(c(atoms, vapply(group_atoms(fit$spec$id), expr_text, "")))
-  person <- fit$design$groups[[person_group(fit)]]
+  person <- fit$design$groups[[pilot_person(fit)]]
   for (name in atoms) {
     old <- fit$data[[name]][fit$rows]
     own <- !is.null(old) && constant_within(match(old, unique(old)), person)

@@ -113,7 +113,7 @@ plot_power_curve <- function(table, x, target) {
     ggplot2::scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), name = if (!is.null(by)) vary_label(by)) +
     ggplot2::labs(title = "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_power()
   if (is.null(by)) plot <- plot + ggplot2::guides(colour = ggplot2::guide_legend(ncol = 2L), fill = ggplot2::guide_legend(ncol = 2L))
-  if (length(panels)) plot <- plot + ggplot2::facet_wrap(panels, labeller = panel_labels(rest))
+  if (length(panels)) plot <- plot + ggplot2::facet_wrap(panels, labeller = power_panels(rest))
   plot
 }
 
@@ -123,7 +123,7 @@ line_colours <- function(n, ordered) {
 }
 
 # "reliability: 0.8" above a panel; effects by their name alone.
-panel_labels <- function(rest) {
+power_panels <- function(rest) {
   named <- lapply(stats::setNames(rest, rest), function(name) function(value) paste0(vary_label(name), ": ", value))
   do.call(ggplot2::labeller, named)
 }
@@ -146,7 +146,7 @@ plot_power_heatmap <- function(table, x, target) {
     ggplot2::geom_tile(data = table[table$reached, ], colour = accent, linewidth = 0.9, fill = NA, width = 0.92, height = 0.92) +
     ggplot2::geom_text(ggplot2::aes(label = round(100 * .data$power)), colour = ifelse(table$power > 0.55, "white", "grey15"), size = 3.2) +
     ggplot2::scale_fill_gradient(low = "#EEF2F5", high = ink, limits = c(0, 1), breaks = seq(0, 1, 0.25), labels = function(v) paste0(round(100 * v), " %"), name = "Power") +
-    ggplot2::facet_wrap(c("name", rest), labeller = panel_labels(rest)) +
+    ggplot2::facet_wrap(c("name", rest), labeller = power_panels(rest)) +
     ggplot2::labs(
       title = "Power (%)", x = vary_label(axes[[1L]]), y = vary_label(axes[[2L]]),
       caption = paste0(

@@ -117,14 +117,14 @@ print_power_replicates <- function(x) {
   all <- sum(total)
   cat("\nReplicates\n")
   if (bad == 0) {
-    cat_lines(paste0("All ", format(all, big.mark = ","), " gave estimates", boundary_words(total[["boundary"]], all), "."))
+    cat_lines(paste0("All ", format(all, big.mark = ","), " gave estimates", at_boundary_words(total[["boundary"]], all), "."))
     return(invisible())
   }
   words <- c(
     if (total[["failed"]] > 0) paste(format(total[["failed"]], big.mark = ","), "did not converge"),
     if (total[["unidentified"]] > 0) paste(format(total[["unidentified"]], big.mark = ","), "did not identify the model")
   )
-  cat_lines(paste0("Of ", format(all, big.mark = ","), ", ", paste(words, collapse = " and "), boundary_words(total[["boundary"]], all), "."))
+  cat_lines(paste0("Of ", format(all, big.mark = ","), ", ", paste(words, collapse = " and "), at_boundary_words(total[["boundary"]], all), "."))
   differs <- which(x$table$power_usable - x$table$power > 0.0005)
   text <- "They count as not significant above"
   if (length(differs)) {
@@ -137,7 +137,7 @@ print_power_replicates <- function(x) {
   cat_lines(paste0(text, "; estimates are those of the others."))
 }
 
-boundary_words <- function(n, all) {
+at_boundary_words <- function(n, all) {
   if (n == 0) return("")
   paste0(" (", format(n, big.mark = ","), " with a variance of zero or a correlation of 1, a valid estimate)")
 }

@@ -106,14 +106,14 @@ replicate_df <- function(cell, draws, ddf) {
   k <- p - NROW(cell$contrasts %||% matrix(0, 0L, 0L))
   if (ddf == "residual") return(matrix(draws$rows - k, n, p))
   if (!is.null(cell$bw_df)) return(matrix(cell$bw_df, n, p, byrow = TRUE))
-  bw <- between_within_df(cell$levels, draws)
+  bw <- replicate_bw_df(cell$levels, draws)
   if (k == p) return(bw)
   contrast <- apply(cell$contrasts, 1L, function(l) do.call(pmin, lapply(which(l != 0), function(j) bw[, j])))
   cbind(bw, contrast)
 }
 
 # The rule of ddf = "between-within" (see hlm-ddf) for the numbers of rows, patients and therapists of each replicate.
-between_within_df <- function(levels, draws) {
+replicate_bw_df <- function(levels, draws) {
   level <- levels$level
   used <- function(k) sum(level == k)
   therapists <- if (levels$therapist) draws$therapists - 1 - used(3L)

@@ -71,6 +71,6 @@ test_that("between-within df follow the sizes of each replicate, as for a fit", 
   design <- hlm_design(30, 5, 6, within = 0.1, between = 0.2, icc_x_therapist = 0.2, icc_therapist = 0.1)
   d <- withr::with_seed(3, r_study_data(study_core(design)))
   fit <- hlm(y ~ within(x) + between(x, level = "therapist") + (1 | therapist / patient), d)
-  ours <- between_within_df(effect_levels(design$analysis), list(rows = 150, persons = 30, therapists = 6, beta = matrix(0, 1L, 4L)))
+  ours <- replicate_bw_df(effect_levels(design$analysis), list(rows = 150, persons = 30, therapists = 6, beta = matrix(0, 1L, 4L)))
   expect_equal(drop(ours), unname(summary(fit, ddf = "between-within")$coefficients[, "df"]))
 })
