@@ -93,9 +93,32 @@ study_core <- function(study) {
   list(
     patients = truth$n_patients, therapists = truth$n_therapists %||% 0L, times = as.double(seq_len(n) - 1L),
     x = lapply(truth$x, as.double), moderator = moderator[c("kind", "share", "low", "high")],
-    dropout = as.double(dropout_hazards(truth$dropout, n)), dropout_y = log(truth$dropout$odds), missing = as.double(truth$missing), lag = truth$lag,
+    dropout = as.double(study_hazards(truth)), dropout_y = log(truth$dropout$odds), missing = as.double(truth$missing), lag = truth$lag,
     fixed = true_fixed(truth), random = true_random(truth), residual = list(sd = truth$y$sd_residual, ar = truth$y$ar)
   )
+}
+
+# Where dropout depends on the outcome, hazards for an average last outcome at which as many leave as the words say. Outcomes of the patients still there are no
+# longer those of all: followed here through the sessions for many patients with the design's ICC, who count as much as they are likely to have stayed.
+study_hazards <- function(truth, draws = 4000L) {
+  hazards <- dropout_hazards(truth$dropout, truth$n_sessions)
+  slope <- log(truth$dropout$odds)
+  if (slope == 0 || truth$n_sessions < 2L || all(hazards[-1L] == 0)) return(hazards)
+  y <- truth$y
+  between <- sum((y$explained + y$left)[c("patient", "therapist")])
+  share <- between / (sum(y$explained) + sum(y$left) + y$varying)
+  n <- truth$n_sessions
+  noise <- keep_seed(1L, list(person = stats::rnorm(draws), session = matrix(stats::rnorm(draws * n), draws)))
+  z <- sqrt(share) * noise$person + sqrt(1 - share) * noise$session
+  weight <- rep(1, draws)
+  for (k in seq_len(n)[-1L]) {
+    if (hazards[[k]] <= 0) next
+    leave <- function(base) stats::plogis(base + slope * z[, k - 1L])
+    base <- stats::uniroot(function(base) stats::weighted.mean(leave(base), weight) - hazards[[k]], stats::qlogis(hazards[[k]]) + c(-8, 8) * max(1, abs(slope)))$root
+    hazards[[k]] <- stats::plogis(base)
+    weight <- weight * (1 - leave(base))
+  }
+  hazards
 }
 
 true_fixed <- function(truth) {

@@ -14,9 +14,10 @@ r_study_data <- function(study) {
   within <- matrix(stats::rnorm(n * total, sd = x$sd_within), n)
   for (k in seq_len(total)[-1L]) within[, k] <- x$ar * within[, k - 1L] + sqrt(1 - x$ar^2) * within[, k]
   trend <- stats::rnorm(n, x$trend, x$trend_sd)
+  # a person's mean is that of the middle of the planned sessions
   now <- within[, study$lag + seq_len(s), drop = FALSE]
   before <- within[, seq_len(s), drop = FALSE]
-  observed <- x_therapist + x_person + now + outer(trend, study$times) + matrix(stats::rnorm(n * s, sd = x$error_sd), n)
+  observed <- x_therapist + x_person + now + outer(trend, study$times - mean(study$times)) + matrix(stats::rnorm(n * s, sd = x$error_sd), n)
   m <- switch(study$moderator$kind,
     none = numeric(n), normal = stats::rnorm(n),
     binary = ifelse(sample(n) <= round(n * study$moderator$share), study$moderator$high, study$moderator$low)

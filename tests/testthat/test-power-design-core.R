@@ -39,3 +39,18 @@ test_that("the contextual difference is a contrast of the two coefficients", {
   expect_equal(drop(l %*% design$effects$truth[design$effects$kind == "coefficient"]), 0.3)
   expect_null(study_contrasts(hlm_design(60, 6, between = NULL)))
 })
+
+test_that("when dropout depends on the outcome as many leave as the words say", {
+  design <- hlm_design(50, 8, icc = 0.6, dropout = "mar 40% by session 8, odds 3 per SD")
+  hazards <- study_core(design)$dropout
+  left <- withr::with_seed(5, {
+    n <- 50000
+    y <- sqrt(0.6) * stats::rnorm(n) + sqrt(0.4) * matrix(stats::rnorm(8 * n), n)
+    there <- rep(TRUE, n)
+    for (k in 2:8) there <- there & stats::runif(n) >= stats::plogis(stats::qlogis(hazards[[k]]) + log(3) * y[, k - 1L])
+    mean(!there)
+  })
+  # 4,000 weighted and 50,000 simulated patients
+  expect_lt(abs(left - 0.4), 4 * sqrt(0.24 * (1 / 4000 + 1 / 50000)))
+  expect_identical(study_core(update(design, dropout = "mcar 40% by session 8"))$dropout, dropout_hazards(parse_dropout("mcar 40% by session 8"), 8L))
+})

@@ -33,17 +33,30 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
             seed: seed_of(&fields)?,
             control,
             tests: Tests::named(tests)?,
+            contrasts: contrasts_of(present(fields.get("contrasts")))?,
         },
         threads,
         progress: progress_of(&fields)?,
     })
 }
 
-fn tested_list(replicates: &[Tested], p: usize, m: usize, residual: usize, reduced: usize) -> List {
+/// A matrix with one contrast of the coefficients in each row.
+fn contrasts_of(given: Option<Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let values = given.as_real_slice().ok_or_else(|| wrong("contrasts must be a double matrix"))?;
+    let rows = match given.dim() {
+        Some(dim) if dim.len() == 2 => dim.iter().next().map_or(0, |n| n.inner() as usize),
+        _ => return Err(wrong("contrasts must be a double matrix")),
+    };
+    Ok((0..rows).map(|row| values.iter().skip(row).step_by(rows).copied().collect()).collect())
+}
+
+/// `tested` columns: coefficients and contrasts.
+fn tested_list(replicates: &[Tested], p: usize, tested: usize, m: usize, residual: usize, reduced: usize) -> List {
     let value = |values: &[f64], k: usize| values.get(k).copied().unwrap_or(f64::NAN);
     let mut fields = parameters(replicates, p, m, residual, |r| &r.replicate);
-    fields.push(("se", by_column(replicates, p, |r, k| value(&r.se, k)).into()));
-    fields.push(("df", by_column(replicates, p, |r, k| value(&r.df, k)).into()));
+    fields.push(("se", by_column(replicates, tested, |r, k| value(&r.se, k)).into()));
+    fields.push(("df", by_column(replicates, tested, |r, k| value(&r.df, k)).into()));
     let smaller = (0..reduced).map(|k| {
         let status: Vec<i32> = replicates.iter().map(|r| status_code(r.reduced[k].1)).collect();
         Robj::from(list!(criterion = by_column(replicates, 1, |r, _| r.reduced[k].0), status = status))
@@ -78,7 +91,7 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
             let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
             refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
         })?;
-        Ok(tested_list(&replicates, beta.len(), theta.len(), design.residual.free().len(), designs.len()).into())
+        Ok(tested_list(&replicates, beta.len(), beta.len() + wanted.contrasts.len(), theta.len(), design.residual.free().len(), designs.len()).into())
     })
 }
 
