@@ -63,3 +63,10 @@ core_profile <- function(design, reml, theta, request, control) .Call(wrap__core
 # `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
 # the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
 core_refit_many <- function(design, reml, theta, beta, sigma, outcomes, options) .Call(wrap__core_refit_many, design, reml, theta, beta, sigma, outcomes, options)
+
+# Draws whole studies and fits the analysis to each: see design/0011. `options` as in core_refit_many(), without reduced and start.
+core_study <- function(study, analysis, options) .Call(wrap__core_study, study, analysis, options)
+
+# The data of replicate `replicate` (1-based) of core_study(): patient, therapist (0: none), session, time, x, y, moderator, one row per patient and
+# planned session; x and y are NaN where it did not take place.
+core_study_data <- function(study, seed, replicate) .Call(wrap__core_study_data, study, seed, replicate)

@@ -278,13 +278,37 @@ engine_refit_many <- function(design, reml, core, outcomes, options) {
   shape_tested(result, core)
 }
 
-# Replicates with the tests of their coefficients.
+# Whole studies drawn and analysed: `study`, `analysis` as in design/0011-simulation.md, `options` as above without reduced and start. The value: that of
+# engine_refit_many(), and rows, persons, therapists analysed in every replicate.
+engine_study <- function(study, analysis, options) {
+  options$seed <- as.double(options$seed)
+  options$first <- as.double(options$first %||% 0)
+  options$tests <- options$tests %||% "none"
+  result <- engine_call(core_study(study, analysis, options))
+  m <- sum(vapply(analysis$random, function(term) {
+    q <- length(term$columns)
+    if (term$structure == "diagonal") q else q * (q + 1) / 2
+  }, 0))
+  core <- list(beta = numeric(length(analysis$fixed)), theta = numeric(m))
+  c(shape_tested(result$fits, core), result[c("rows", "persons", "therapists")])
+}
+
+# The data of a replicate (counted from 1) of engine_study() with the same study and seed.
+engine_study_data <- function(study, seed, replicate) {
+  data <- as.data.frame(engine_call(core_study_data(study, as.double(seed), as.integer(replicate))))
+  data$x[is.nan(data$x)] <- NA_real_
+  data$y[is.nan(data$y)] <- NA_real_
+  if (study$therapists == 0L) data$therapist <- NULL
+  if (study$moderator$kind == "none") data$moderator <- NULL
+  data
+}
+
+# Replicates with the tests of their coefficients, and of the contrasts of `options` after them.
 shape_tested <- function(result, core) {
   replicates <- shape_replicates(result, core)
   n <- length(result$status)
-  p <- length(kept_beta(core))
-  replicates$se <- matrix(result$se, n, p)
-  replicates$df <- matrix(result$df, n, p)
+  replicates$se <- matrix(result$se, n)
+  replicates$df <- matrix(result$df, n)
   replicates$reduced <- lapply(result$reduced, function(smaller) {
     list(criterion = smaller$criterion, status = status_factor(smaller$status))
   })

@@ -73,9 +73,9 @@ power_signals <- function(n, envir = parent.frame()) {
 run_chunk <- function(cell, task, settings, threads, progress) {
   options <- list(
     nsim = task$n, seed = task$seed, first = task$first, threads = threads, progress = progress, max_iter = default_control$max_iter,
-    tol = default_control$tol, tests = core_tests(settings$ddf), contrasts = cell$contrasts
+    tol = default_control$tol, tests = core_tests(settings$ddf), contrasts = unname(cell$contrasts)
   )
-  if (cell$kind == "study") engine_study(cell$study, cell$analysis, options) else engine_refit_cell(cell, options)
+  engine_cell(cell, options)
 }
 
 join_replicates <- function(pieces) {

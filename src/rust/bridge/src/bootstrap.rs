@@ -1,4 +1,4 @@
-//! Entry points of the bootstrap and the jackknife. 
+//! Entry points of the bootstrap and the jackknife.
 
 use crate::condition::guard;
 use crate::convert::{count, flag, indices, named, numbers, wrong, DesignSource};
@@ -27,12 +27,7 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
     };
     Ok(Request {
         scheme: bootstrap::scheme(text)?,
-        options: Options {
-            replicates: count(fields.get("nsim"), 1, "nsim")?,
-            seed: seed_of(&fields)?,
-            group,
-            control,
-        },
+        options: Options { replicates: count(fields.get("nsim"), 1, "nsim")?, seed: seed_of(&fields)?, group, control },
         threads,
         progress: progress_of(&fields)?,
     })

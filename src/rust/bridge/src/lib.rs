@@ -20,6 +20,7 @@ mod probe;
 mod profile;
 mod replicates;
 mod simulation;
+mod study;
 mod vectors;
 
 use extendr_api::prelude::*;

@@ -66,7 +66,13 @@ pub fn by_column<R>(replicates: &[R], width: usize, value: impl Fn(&R, usize) ->
 }
 
 /// The parameters of replicates: beta, theta, sigma, criterion, status, free.
-pub fn parameters<R>(replicates: &[R], p: usize, m: usize, residual: usize, of: impl Fn(&R) -> &Replicate) -> Vec<(&'static str, Robj)> {
+pub fn parameters<R>(
+    replicates: &[R],
+    p: usize,
+    m: usize,
+    residual: usize,
+    of: impl Fn(&R) -> &Replicate,
+) -> Vec<(&'static str, Robj)> {
     let brief = |r: &R, value: &dyn Fn(&Brief) -> f64| of(r).parameters.as_ref().map_or(f64::NAN, value);
     vec![
         ("beta", by_column(replicates, p, |r, k| brief(r, &|b| b.beta[k])).into()),

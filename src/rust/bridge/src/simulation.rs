@@ -5,10 +5,13 @@ use crate::condition::guard;
 use crate::convert::{count, flag, indices, items, named, present, wrong, DesignSource};
 use crate::fit::control_of;
 use crate::replicates::{by_column, parameters, progress_of, seed_of, status_code, watched};
+use crate::study;
 use extendr_api::prelude::*;
+use wbhlm_core::bootstrap::rng::Random;
 use wbhlm_core::bootstrap::Source;
 use wbhlm_core::error::CoreError;
 use wbhlm_core::simulation::refit_many::{self, Reduced};
+use wbhlm_core::simulation::study::{self as core_study, Studied};
 use wbhlm_core::simulation::{Options, Tested, Tests};
 
 struct Request {
@@ -67,7 +70,7 @@ fn tested_list(replicates: &[Tested], p: usize, tested: usize, m: usize, residua
 
 /// Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
 /// `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
-/// the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+/// the same rows and X and other random terms, possibly none), contrasts (matrix, one combination of the coefficients per row, whose se and df follow theirs), threads, progress, max_iter, tol, start.
 #[extendr]
 fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj, outcomes: Robj, options: Robj) -> Robj {
     guard(|| {
@@ -91,11 +94,67 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
             let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
             refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
         })?;
-        Ok(tested_list(&replicates, beta.len(), beta.len() + wanted.contrasts.len(), theta.len(), design.residual.free().len(), designs.len()).into())
+        let tested = beta.len() + wanted.contrasts.len();
+        let residual = design.residual.free().len();
+        Ok(tested_list(&replicates, beta.len(), tested, theta.len(), residual, designs.len()).into())
+    })
+}
+
+/// Draws whole studies and fits the analysis to each: see design/0011. `options` as in core_refit_many(), without reduced and start.
+#[extendr]
+fn core_study(study: Robj, analysis: Robj, options: Robj) -> Robj {
+    guard(|| {
+        let request = request(&options)?;
+        let (study, analysis) = (study::study(&study)?, study::analysis(&analysis)?);
+        let wanted = &request.options;
+        let replicates = watched(request.threads, request.progress.as_ref(), |stop, done| {
+            core_study::run(&study, &analysis, wanted, stop, done)
+        })?;
+        let p = analysis.fixed.len();
+        let m = analysis.random.iter().map(|term| term.structure.n_theta(term.columns.len())).sum();
+        let size = |pick: fn(&Studied) -> usize| replicates.iter().map(|r| pick(r) as i32).collect::<Vec<i32>>();
+        let (rows, persons, therapists) = (size(|r| r.rows), size(|r| r.persons), size(|r| r.therapists));
+        let tested: Vec<Tested> = replicates.into_iter().map(|r| r.tested).collect();
+        Ok(list!(
+            fits = tested_list(&tested, p, p + wanted.contrasts.len(), m, 0, analysis.reduced.len()),
+            rows = rows,
+            persons = persons,
+            therapists = therapists
+        )
+        .into())
+    })
+}
+
+/// The data of replicate `replicate` (1-based) of core_study(): patient, therapist (0: none), session, time, x, y, moderator, one row per patient and
+/// planned session; x and y are NaN where it did not take place.
+#[extendr]
+fn core_study_data(study: Robj, seed: Robj, replicate: Robj) -> Robj {
+    guard(|| {
+        let study = study::study(&study)?;
+        study.validate()?;
+        let seed = seed_of(&[("seed".to_string(), seed)].into_iter().collect())?;
+        let replicate = count(Some(&replicate), 1, "replicate")? - 1;
+        let mut data = core_study::Data::default();
+        core_study::draw(&study, &mut Random::new(seed, replicate as u64), &mut data);
+        let sessions = study.times.len();
+        let rows = 0..study.patients * sessions;
+        let by_row = |value: &dyn Fn(usize) -> i32| rows.clone().map(value).collect::<Vec<i32>>();
+        Ok(list!(
+            patient = by_row(&|row| (row / sessions) as i32 + 1),
+            therapist = by_row(&|row| data.therapist.get(row / sessions).map_or(0, |&k| k as i32 + 1)),
+            session = by_row(&|row| (row % sessions) as i32 + 1),
+            time = rows.clone().map(|row| study.times[row % sessions]).collect::<Vec<f64>>(),
+            x = data.x.clone(),
+            y = data.y.clone(),
+            moderator = rows.clone().map(|row| data.moderator[row / sessions]).collect::<Vec<f64>>()
+        )
+        .into())
     })
 }
 
 extendr_module! {
     mod simulation;
     fn core_refit_many;
+    fn core_study;
+    fn core_study_data;
 }

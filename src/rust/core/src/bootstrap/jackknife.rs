@@ -31,15 +31,21 @@ pub fn jackknife(
     }
     let (original, strata) = (regroup.original(), regroup.strata());
     let blocks = block.iter().max().map_or(0, |&b| b + 1);
-    each(blocks, stop, done, || Worker::new(source, control, stop), |worker, left_out| {
-        let drawn = worker.change.groups.get_or_insert_with(Drawn::default);
-        drawn.nodes.clear();
-        drawn.starts.clear();
-        drawn.starts.push(0);
-        for stratum in strata.windows(2) {
-            drawn.nodes.extend((stratum[0]..stratum[1]).filter(|&node| block[original[node as usize] as usize] != left_out));
-            drawn.starts.push(drawn.nodes.len() as u32);
-        }
-        worker.fit(Some(&regroup))
-    })
+    each(
+        blocks,
+        stop,
+        done,
+        || Worker::new(source, control, stop),
+        |worker, left_out| {
+            let drawn = worker.change.groups.get_or_insert_with(Drawn::default);
+            drawn.nodes.clear();
+            drawn.starts.clear();
+            drawn.starts.push(0);
+            for stratum in strata.windows(2) {
+                drawn.nodes.extend((stratum[0]..stratum[1]).filter(|&node| block[original[node as usize] as usize] != left_out));
+                drawn.starts.push(drawn.nodes.len() as u32);
+            }
+            worker.fit(Some(&regroup))
+        },
+    )
 }

@@ -97,11 +97,17 @@ pub fn run(
 ) -> Result<Vec<Replicate>> {
     independent_or(scheme.name() == "parametric", source)?;
     let resampler = scheme.prepare(source, options.group)?;
-    each(options.replicates, stop, done, || Worker::new(source, &options.control, stop), |worker, i| {
-        let mut random = Random::new(options.seed, i as u64);
-        resampler.draw(&mut random, &mut worker.change);
-        worker.fit(resampler.regroup())
-    })
+    each(
+        options.replicates,
+        stop,
+        done,
+        || Worker::new(source, &options.control, stop),
+        |worker, i| {
+            let mut random = Random::new(options.seed, i as u64);
+            resampler.draw(&mut random, &mut worker.change);
+            worker.fit(resampler.regroup())
+        },
+    )
 }
 
 /// Schemes that draw rows or groups from moments at one φ, or residuals as if they were exchangeable, would be wrong for a residual structure.
@@ -135,14 +141,20 @@ pub fn samples(
     done: &AtomicUsize,
 ) -> Result<Vec<Sample>> {
     let resampler = scheme.prepare(source, options.group)?;
-    each(replicates.len(), stop, done, || (), |(), i| {
-        let mut change = Change::default();
-        resampler.draw(&mut Random::new(options.seed, replicates[i] as u64), &mut change);
-        Ok(match (resampler.regroup(), change.groups) {
-            (Some(regroup), Some(drawn)) => {
-                Sample::Groups(drawn.nodes.iter().map(|&node| regroup.original()[node as usize]).collect())
-            }
-            _ => Sample::Outcome(change.y),
-        })
-    })
+    each(
+        replicates.len(),
+        stop,
+        done,
+        || (),
+        |(), i| {
+            let mut change = Change::default();
+            resampler.draw(&mut Random::new(options.seed, replicates[i] as u64), &mut change);
+            Ok(match (resampler.regroup(), change.groups) {
+                (Some(regroup), Some(drawn)) => {
+                    Sample::Groups(drawn.nodes.iter().map(|&node| regroup.original()[node as usize]).collect())
+                }
+                _ => Sample::Outcome(change.y),
+            })
+        },
+    )
 }

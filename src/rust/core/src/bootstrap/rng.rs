@@ -22,6 +22,11 @@ impl Random {
         StandardNormal.sample(&mut self.0)
     }
 
+    /// A number from [0, 1), with 53 random bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// A whole number below `n`, each equally likely (Lemire 2019, ACM Trans Model Comput Simul 29:3): rejection, no remainder bias.
     pub fn below(&mut self, n: usize) -> usize {
         let n = n as u64;

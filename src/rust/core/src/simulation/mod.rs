@@ -5,6 +5,7 @@
 
 pub mod coefficients;
 pub mod refit_many;
+pub mod study;
 
 use crate::optimize::Control;
 use crate::replicates::{Replicate, ReplicateStatus};
