@@ -43,15 +43,11 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
     })
 }
 
-/// A matrix with one contrast of the coefficients in each row.
+/// A list with the weights of one combination of the coefficients in each element.
 fn contrasts_of(given: Option<Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
     let Some(given) = given else { return Ok(Vec::new()) };
-    let values = given.as_real_slice().ok_or_else(|| wrong("contrasts must be a double matrix"))?;
-    let rows = match given.dim() {
-        Some(dim) if dim.len() == 2 => dim.iter().next().map_or(0, |n| n.inner() as usize),
-        _ => return Err(wrong("contrasts must be a double matrix")),
-    };
-    Ok((0..rows).map(|row| values.iter().skip(row).step_by(rows).copied().collect()).collect())
+    let weights = |row: Robj| row.as_real_slice().map(<[f64]>::to_vec).ok_or_else(|| wrong("contrasts must be double vectors"));
+    items(Some(&given), "contrasts")?.into_iter().map(weights).collect()
 }
 
 /// `tested` columns: coefficients and contrasts.
@@ -70,7 +66,7 @@ fn tested_list(replicates: &[Tested], p: usize, tested: usize, m: usize, residua
 
 /// Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
 /// `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
-/// the same rows and X and other random terms, possibly none), contrasts (matrix, one combination of the coefficients per row, whose se and df follow theirs), threads, progress, max_iter, tol, start.
+/// the same rows and X and other random terms, possibly none), contrasts (list of combinations of the coefficients, whose se and df follow theirs), threads, progress, max_iter, tol, start.
 #[extendr]
 fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj, outcomes: Robj, options: Robj) -> Robj {
     guard(|| {
