@@ -9,6 +9,7 @@ engine_cell <- function(cell, options) {
     fits <- engine_refit_many(cell$design, cell$reml, known, NULL, c(options, list(reduced = if (length(cell$reduced)) cell$reduced)))
     c(fits, lapply(cell$counts, rep, options$nsim))
   }
+  draws$free <- NULL
   if (!is.null(cell$contrasts)) draws$beta <- cbind(draws$beta, tcrossprod(draws$beta, cell$contrasts))
   draws
 }

@@ -15,7 +15,7 @@ test_that("plots show the shares, their intervals and the target", {
   heat <- plot(grid)
   labels <- ggplot2::ggplot_build(heat)$data[[3L]]$label
   # without the interaction, whose true effect is zero
-  expect_equal(sort(labels), sort(round(100 * grid$table$power[grid$table$effect %in% c("within", "between")])))
+  expect_equal(sort(labels), sort(round(100 * grid$table$power[grid$table$effect %in% c("within", "between", "contextual")])))
   expect_error(plot(grid, effects = "age"), "age", class = "hlm_error_data")
   expect_error(plot(grid, target = 80), "target", class = "hlm_error_data")
   design <- hlm_design(30, 4, within = 0.3, between = 0.3, interaction = 0)

@@ -9,10 +9,8 @@ test_that("a single design is printed in full, a grid as a table of shares", {
   expect_snapshot(print(result_for_print()))
   grid <- power_hlm(hlm_design(40, 4, within = 0.2, between = 0.3), nsim = 100, seed = 1, vary = list(n_patients = c(20, 40), n_sessions = c(3, 5)))
   expect_snapshot(print(grid))
-  expect_output(print(power_hlm(pilot_fit_small(), nsim = 50, seed = 1)), "pilot fit")
+  expect_output(print(power_hlm(hlm(oq ~ wb(ans) + (1 | patient), manubens2023), nsim = 50, seed = 1)), "pilot fit")
 })
-
-pilot_fit_small <- function() hlm(oq ~ wb(ans) + (1 | patient), manubens2023)
 
 test_that("data frames hold every figure with its interval", {
   result <- result_for_print()

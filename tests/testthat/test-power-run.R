@@ -47,6 +47,7 @@ test_that("chunks are for workers", {
 
 test_that("progress is signalled", {
   skip_if_not_installed("progressr")
+  withr::local_options(progressr.enable = TRUE)
   seen <- 0L
   handler <- function(cnd) if (identical(cnd$type, "update")) seen <<- seen + 1L
   withCallingHandlers(small(), progression = handler)
