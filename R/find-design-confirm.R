@@ -105,20 +105,20 @@ finish_search <- function(search) {
   grid$power <- grid$significant / grid$nsim
   structure(
     list(
-      design = design, candidates = table, grid = grid, curve = search_curve(search, curves), effect = search$effect, target = search$target,
+      design = design, candidates = table, grid = grid, curve = search_curve(search, curves, design), effect = search$effect, target = search$target,
       alpha = search$alpha, nsim = search$nsim, confirm = search$confirm, space = search$space, failed = sum(grid$nsim - grid$usable), seed = search$seed
     ),
     class = "hlm_design_search"
   )
 }
 
-# Smoothed power over the numbers of patients, for every number of sessions and therapists that was searched (at most five of them, to draw).
-search_curve <- function(search, curves) {
+# Smoothed power over the numbers of patients, for numbers of sessions and therapists that were searched: at most five of them, to draw, and the design's.
+search_curve <- function(search, curves, design) {
   space <- search$space
-  few <- function(values) values[unique(round(seq(1, length(values), length.out = min(5L, length(values)))))]
+  few <- function(values, own) sort(unique(c(values[round(seq(1, length(values), length.out = min(5L, length(values))))], own)))
   n <- space$n_patients[unique(round(seq(1, length(space$n_patients), length.out = min(60L, length(space$n_patients)))))]
-  sizes <- list(n_patients = n, n_sessions = few(space$n_sessions))
-  if (!is.null(space$n_therapists)) sizes$n_therapists <- few(space$n_therapists)
+  sizes <- list(n_patients = n, n_sessions = few(space$n_sessions, design$truth$n_sessions))
+  if (!is.null(space$n_therapists)) sizes$n_therapists <- few(space$n_therapists, design$truth$n_therapists)
   sizes <- expand.grid(sizes, KEEP.OUT.ATTRS = FALSE)
   if (!is.null(sizes$n_therapists)) sizes <- sizes[sizes$n_therapists <= sizes$n_patients, ]
   p <- predict_curves(curves, sizes)
@@ -194,6 +194,9 @@ plot.hlm_design_search <- function(x, ...) {
   curve$line <- factor(curve$n_sessions, levels = sort(unique(curve$n_sessions)))
   grid <- x$grid[x$grid$n_sessions %in% curve$n_sessions, ]
   if (!is.null(grid$n_therapists)) grid <- grid[grid$n_therapists %in% curve$n_therapists, ]
+  # of several effects the weakest one counts
+  same <- interaction(grid[c(intersect(size_names, names(grid)), "confirmed")], drop = TRUE)
+  grid <- grid[grid$power == stats::ave(grid$power, same, FUN = min), ]
   grid$line <- factor(grid$n_sessions, levels = levels(curve$line))
   one <- nlevels(curve$line) == 1L
   colours <- if (one) ink else line_colours(nlevels(curve$line), TRUE)

@@ -10,6 +10,6 @@ engine_cell <- function(cell, options) {
     c(fits, lapply(cell$counts, rep, options$nsim))
   }
   draws$free <- NULL
-  if (!is.null(cell$contrasts)) draws$beta <- cbind(draws$beta, tcrossprod(draws$beta, cell$contrasts))
+  if (!is.null(cell$contrasts)) draws$beta <- cbind(draws$beta, tcrossprod(draws$beta, unname(cell$contrasts)))
   draws
 }

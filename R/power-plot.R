@@ -96,7 +96,7 @@ plot_power_curve <- function(table, x, target) {
   rest <- x$vary[-(1:2)]
   table$along <- table[[along]]
   line <- if (is.null(by)) table$name else factor(table[[by]], levels = unique(table[[by]]))
-  table$line <- line
+  table$line <- line <- droplevels(line)
   panels <- c(if (!is.null(by)) "name", rest)
   colours <- if (nlevels(line) <= 1L) ink else line_colours(nlevels(line), !is.null(by))
   plot <- ggplot2::ggplot(table, ggplot2::aes(.data$along, .data$power, colour = .data$line, fill = .data$line, group = .data$line)) + target_line(target)
@@ -106,13 +106,16 @@ plot_power_curve <- function(table, x, target) {
   } else {
     plot <- plot + ggplot2::geom_linerange(
       ggplot2::aes(ymin = .data$power_lower, ymax = .data$power_upper), position = ggplot2::position_dodge(0.3), linewidth = 0.8, show.legend = FALSE
-    )
+    ) + ggplot2::scale_x_discrete(labels = function(label) vapply(strwrap(label, 14L, simplify = FALSE), paste, "", collapse = "\n"))
   }
   position <- if (is.numeric(table$along)) "identity" else ggplot2::position_dodge(0.3)
   plot <- plot + ggplot2::geom_point(size = 1.8, position = position) + share_scale() +
     ggplot2::scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), name = if (!is.null(by)) vary_label(by)) +
-    ggplot2::labs(title = "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_power()
-  if (is.null(by)) plot <- plot + ggplot2::guides(colour = ggplot2::guide_legend(ncol = 2L), fill = ggplot2::guide_legend(ncol = 2L))
+    ggplot2::labs(title = if (nlevels(droplevels(table$name)) == 1L) paste("Power:", table$name[[1L]]) else "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_power()
+  if (is.null(by)) {
+    legend <- if (nlevels(droplevels(line)) > 1L) ggplot2::guide_legend(ncol = 2L) else "none"
+    plot <- plot + ggplot2::guides(colour = legend, fill = legend)
+  }
   if (length(panels)) plot <- plot + ggplot2::facet_wrap(panels, labeller = power_panels(rest))
   plot
 }

@@ -79,7 +79,7 @@ print_power_single <- function(x) {
   cat("\nEstimates\n")
   share <- function(value) ifelse(is.na(value), "", formatC(100 * value, format = "f", digits = 1L))
   print_table(cbind(
-    Effect = names, Mean = number(table$estimate), Bias = number(table$bias), `SE emp.` = number(table$se_empirical), `SE model` = number(table$se_model),
+    Effect = table$effect, Mean = number(table$estimate), Bias = number(table$bias), `SE emp.` = number(table$se_empirical), `SE model` = number(table$se_model),
     `Cover %` = share(table$coverage), `Type S %` = share(table$type_s), `Type M` = ifelse(is.na(table$type_m), "", formatC(table$type_m, format = "f", digits = 2L))
   ), right = 2:8, fold = 1L)
   cat_lines("SE emp.: SD of the estimates; SE model: mean standard error. Type S: wrong sign among significant results; Type M: by how much these exaggerate the effect.")
