@@ -34,33 +34,41 @@ candidate_table <- function(search, curves) {
   table[order(table$cost, table$n_patients), , drop = FALSE]
 }
 
-# The least number of patients to try next, from confirmation runs that stayed below the target: the probit of power moves with sqrt(n).
+# The least number of patients to try next, from confirmation runs that stayed below the target: one more where chance may explain it (the curve, which has seen
+# these replicates, says how many more), otherwise as many as it takes when the probit of power moves with sqrt(n).
 refuted_below <- function(search, other) {
   known <- search$results[search$results$confirmed, ]
   for (name in names(other)) known <- known[known[[name]] == other[[name]], ]
   least <- 0
   z <- stats::qnorm(1 - search$alpha / 2)
   for (n in unique(known$n_patients)) {
-    share <- confirmed_power(search, cbind(n_patients = n, other))$power
-    if (share >= search$target) next
-    seen <- max(stats::qnorm(share) + z, 0.1)
-    least <- max(least, n + 1, round(n * min(4, ((stats::qnorm(search$target) + z) / seen)^2)))
+    share <- confirmed_power(search, cbind(n_patients = n, other))
+    if (share$power >= search$target) next
+    seen <- max(stats::qnorm(share$power_upper) + z, 0.1)
+    least <- max(least, n + 1, floor(n * min(4, ((stats::qnorm(search$target) + z) / seen)^2)))
   }
   least
 }
 
-# Simulates the cheapest candidates until the cheapest one has been confirmed.
+# Simulates the cheapest candidates until the cheapest one has been confirmed; then, for the table, those next to it.
 confirm_candidates <- function(search, rounds = 12L, runners = 4L) {
-  for (round in seq_len(rounds)) {
+  simulate <- function(search, table) {
+    simulate_sizes(search, table[intersect(size_names, names(table))], search$confirm, TRUE)
+  }
+  for (round in seq_len(rounds + 1L)) {
     table <- candidate_table(search, fit_curves(search))
     if (!nrow(table)) break
     wanted <- utils::head(table, runners + 1L)
     open <- is.na(confirmed_power(search, wanted)$power)
+    if (!open[[1L]] || round > rounds) {
+      if (any(open)) search <- simulate(search, wanted[open, , drop = FALSE])
+      break
+    }
     # after the first rounds only what could still be the cheapest
     if (round > 3L) open <- open & seq_along(open) == 1L
-    if (!any(open)) break
-    search <- simulate_sizes(search, wanted[open, intersect(size_names, names(wanted)), drop = FALSE], search$confirm, TRUE)
+    search <- simulate(search, wanted[open, , drop = FALSE])
   }
+  search$table <- table
   search
 }
 
@@ -86,7 +94,7 @@ confirmed_power <- function(search, sizes) {
 
 finish_search <- function(search) {
   curves <- fit_curves(search)
-  table <- candidate_table(search, curves)
+  table <- search$table
   if (nrow(table)) {
     table <- cbind(table, confirmed_power(search, table))
     table$reached <- !is.na(table$power) & table$power >= search$target
