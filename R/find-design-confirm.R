@@ -149,14 +149,16 @@ print.hlm_design_search <- function(x, n = 6L, ...) {
   if (is.null(x$design)) {
     best <- x$grid[which.max(x$grid$power), ]
     cat_lines(paste0(
-      "No design in the ranges was found to reach it. The highest share seen was ", whole_percent(best$power, 1L), " (", size_words(best), "). Search larger ranges."
+      "No design in the ranges was found to reach it. The highest share seen was ", whole_percent(best$power, 1L), " (", size_words(best),
+      "). Search larger ranges."
     ))
   } else {
     place <- which(table$reached)[[1L]]
     one <- table[place, ]
     cat_lines(paste0(size_words(one), ", cost ", format(one$cost, big.mark = ",")), indent = 1L)
     cat_lines(paste0(
-      "Power ", whole_percent(one$power, 1L), " [", whole_percent(one$power_lower, 1L), ", ", whole_percent(one$power_upper, 1L), "] in ", format(x$confirm, big.mark = ","),
+      "Power ", whole_percent(one$power, 1L), " [", whole_percent(one$power_lower, 1L), ", ", whole_percent(one$power_upper, 1L), "] in ",
+      format(x$confirm, big.mark = ","),
       " replicates of its own", compatible_words(one), "."
     ))
     if (place > 1L) cat_lines("Cheaper candidates in the table were not confirmed within the rounds of the search.")
@@ -189,7 +191,8 @@ print_candidates <- function(table) {
   needed <- paste(table$n_lower, "to", ifelse(is.na(table$n_upper), "?", table$n_upper))
   power <- percent_range(table, "power")
   print_table(cbind(
-    shown, cost = format(table$cost, big.mark = ",", trim = TRUE), `power % [95 % MC]` = ifelse(nzchar(power), power, "not simulated"), `patients needed` = needed
+    shown, cost = format(table$cost, big.mark = ",", trim = TRUE), `power % [95 % MC]` = ifelse(nzchar(power), power, "not simulated"),
+    `patients needed` = needed
   ), right = seq_len(ncol(shown) + 3L))
 }
 
@@ -221,7 +224,9 @@ plot.hlm_design_search <- function(x, ...) {
     best <- x$candidates[which(x$candidates$reached)[[1L]], ]
     mark <- data.frame(n_patients = truth$n_patients, power = best$power)
     if (!is.null(truth$n_therapists)) mark$n_therapists <- truth$n_therapists
-    plot <- plot + ggplot2::geom_point(data = mark, ggplot2::aes(.data$n_patients, .data$power), inherit.aes = FALSE, shape = 21, size = 5, colour = accent, stroke = 1.1)
+    plot <- plot + ggplot2::geom_point(
+      data = mark, ggplot2::aes(.data$n_patients, .data$power), inherit.aes = FALSE, shape = 21, size = 5, colour = accent, stroke = 1.1
+    )
   }
   if (!is.null(curve$n_therapists) && length(unique(curve$n_therapists)) > 1L) {
     plot <- plot + ggplot2::facet_wrap("n_therapists", labeller = power_panels("n_therapists"))
@@ -229,6 +234,8 @@ plot.hlm_design_search <- function(x, ...) {
   plot + ggplot2::labs(
     title = paste("Power for", paste(x$effect, collapse = ", ")),
     subtitle = if (!is.null(x$design)) paste("Cheapest design (circle):", size_words(best)), x = vary_label("n_patients"), y = "Share significant",
-    caption = paste0("Lines: smoothed power with 95 % bands; points: simulated designs (", x$nsim, " or ", x$confirm, " replicates); dashed: ", round(100 * x$target), " %.")
+    caption = paste0(
+      "Lines: smoothed power with 95 % bands; points: simulated designs (", x$nsim, " or ", x$confirm, " replicates); dashed: ", round(100 * x$target), " %."
+    )
   ) + theme_power()
 }

@@ -2,32 +2,33 @@
 
 #' Find the smallest design with enough power
 #'
-#' How many patients, how many sessions? Simulates a coarse grid of sizes, smooths the noisy shares by a probit curve, reads off where the target is reached at the
-#' lowest cost, and confirms the candidates with many replicates.
+#' How many patients, how many sessions? Simulates a coarse grid of sizes, smooths the noisy shares by a probit curve, reads off where the target is reached
+#' at the lowest cost, and confirms the candidates with many replicates.
 #'
 #' @section How it searches:
 #' Power of a test grows like \eqn{\Phi(c \sqrt{n} - z)} with the number n of patients, where c depends on sessions and therapists. The shares of the grid are
 #' therefore smoothed by a probit regression on \eqn{\sqrt{n}} and its products with the logarithm of the number of sessions (and its square) and of therapists,
-#' never falling in n. For every number of sessions (and therapists) the smallest n with the target is read off; the cheapest candidates are simulated with `confirm`
-#' replicates; where these stay below the target, n goes up; the curve is fitted again with all results, until the cheapest design has been confirmed.
+#' never falling in n. For every number of sessions (and therapists) the smallest n with the target is read off; the cheapest candidates are simulated with
+#' `confirm` replicates; where these stay below the target, n goes up; the curve is fitted again with all results, until the cheapest design has been confirmed.
 #'
-#' A share has Monte-Carlo error, so that designs of nearly the same size cannot be told apart: `design` reaches the target in its own `confirm` replicates, and the
-#' result shows the numbers of patients at which the curve is compatible with the target (`n_lower` to `n_upper`).
+#' A share has Monte-Carlo error, so that designs of nearly the same size cannot be told apart: `design` reaches the target in its own `confirm` replicates,
+#' and the result shows the numbers of patients at which the curve is compatible with the target (`n_lower` to `n_upper`).
 #'
 #' @param design A design of [hlm_design()]. Its own sizes are kept for what is not searched.
-#' @param effect The effect that must be found: `"within"`, `"between"`, `"interaction"`, `"moderation"`, ... (column `effect` of [power_hlm()]'s table, or its `term`).
-#'   Several: all of them must reach the target, each by itself.
+#' @param effect The effect that must be found: `"within"`, `"between"`, `"interaction"`, `"moderation"`, ... (column `effect` of [power_hlm()]'s table, or
+#'   its `term`). Several: all of them must reach the target, each by itself.
 #' @param power The target.
 #' @param n_patients,n_sessions,n_therapists Where to search: `c(from, to)`, or the values that are possible (three or more, or one). `NULL` for
 #'   `n_sessions` and `n_therapists`: as in the design.
-#' @param cost A function of any of `n_patients`, `n_sessions`, `n_therapists`: what a design costs, in any unit. By default the number of sessions held, `n_patients * n_sessions`.
+#' @param cost A function of any of `n_patients`, `n_sessions`, `n_therapists`: what a design costs, in any unit. By default the number of sessions held,
+#'   `n_patients * n_sessions`.
 #' @param nsim,confirm Replicates per design of the coarse grid and for confirmation.
 #' @param alpha,ddf,seed,threads As in [power_hlm()]; plans of 'future' are used as there.
 #' @param x The result.
 #' @param ... Not used.
-#' @return An object of class `hlm_design_search`, a list: `design` (the cheapest design, of class `hlm_study`; `NULL` if none reaches the target), `candidates` (data frame, cheapest
-#'   first: sizes, `cost`, `power` with its interval, `n_lower`, `n_upper`, `reached`), `grid` (all that was simulated: sizes, effect, `nsim`, `significant`, `power`),
-#'   `curve` (smoothed power over the numbers of patients), `effect`, `target`, `message`.
+#' @return An object of class `hlm_design_search`, a list: `design` (the cheapest design, of class `hlm_study`; `NULL` if none reaches the target),
+#'   `candidates` (data frame, cheapest first: sizes, `cost`, `power` with its interval, `n_lower`, `n_upper`, `reached`), `grid` (all that was simulated:
+#'   sizes, effect, `nsim`, `significant`, `power`), `curve` (smoothed power over the numbers of patients), `effect`, `target`, `message`.
 #' @section Errors: `hlm_error_data` for an unknown effect, one whose true value is zero, ranges that are no whole numbers, or a cost function that fails.
 #' @source Raudenbush and Liu (2001), *Psychological Methods* 6, 387-401, on the trade of persons against occasions under a cost function.
 #' @seealso [power_hlm()]
@@ -91,7 +92,11 @@ size_values <- function(x, name, least) {
 
 search_cost <- function(cost, space, design) {
   if (is.null(cost)) cost <- function(n_patients, n_sessions) n_patients * n_sessions
-  if (!is.function(cost)) abort_hlm("data", "{.arg cost} must be a function, for example {.code function(n_patients, n_sessions) 300 * n_patients + 80 * n_patients * n_sessions}.")
+  if (!is.function(cost)) {
+    abort_hlm("data", c(
+      "{.arg cost} must be a function.", i = "For example {.code function(n_patients, n_sessions) 300 * n_patients + 80 * n_patients * n_sessions}."
+    ))
+  }
   wanted <- names(formals(args(cost)))
   known <- c("n_patients", "n_sessions", "n_therapists")
   unknown <- setdiff(wanted, c(known, "..."))

@@ -114,7 +114,8 @@ study_hazards <- function(truth, draws = 4000L) {
   for (k in seq_len(n)[-1L]) {
     if (hazards[[k]] <= 0) next
     leave <- function(base) stats::plogis(base + slope * z[, k - 1L])
-    base <- stats::uniroot(function(base) stats::weighted.mean(leave(base), weight) - hazards[[k]], stats::qlogis(hazards[[k]]) + c(-8, 8) * max(1, abs(slope)))$root
+    excess <- function(base) stats::weighted.mean(leave(base), weight) - hazards[[k]]
+    base <- stats::uniroot(excess, stats::qlogis(hazards[[k]]) + c(-8, 8) * max(1, abs(slope)))$root
     hazards[[k]] <- stats::plogis(base)
     weight <- weight * (1 - leave(base))
   }

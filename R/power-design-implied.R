@@ -106,7 +106,8 @@ print_study_y <- function(truth) {
   cat_lines(paste0("y, what the predictors leave: ", paste(parts, collapse = ", "), "."))
   if (truth$slope_sd > 0) {
     cat_lines(paste0(
-      "The within effect differs between patients (SD ", short(truth$slope_sd), if (truth$slope_cor != 0) paste0(", correlation with the intercept ", short(truth$slope_cor)), ")."
+      "The within effect differs between patients (SD ", short(truth$slope_sd),
+      if (truth$slope_cor != 0) paste0(", correlation with the intercept ", short(truth$slope_cor)), ")."
     ))
   }
   if (truth$slope_sd_therapist > 0) cat_lines(paste0("The within effect differs between therapists (SD ", short(truth$slope_sd_therapist), ")."))
@@ -154,7 +155,9 @@ print_study_implied <- function(x) {
   two <- function(value) formatC(value, format = "f", digits = 2L)
   if (!is.na(r[["mean"]])) {
     lower <- if (r[["mean"]] < r[["mean_complete"]] - 0.005) paste0(" (", two(r[["mean_complete"]]), " with all sessions)")
-    cat_lines(paste0("Patients' means of x over their sessions have a reliability of ", two(r[["mean"]]), lower, ": the between effect comes out nearer to the within effect."))
+    cat_lines(paste0(
+      "Patients' means of x over their sessions have a reliability of ", two(r[["mean"]]), lower, ": the between effect comes out nearer to the within effect."
+    ))
   }
   if (!is.na(r[["within"]]) && r[["within"]] < 1) {
     cat_lines(paste0("Deviations of x within patients have a reliability of ", two(r[["within"]]), ": the within effect comes out about that much smaller."))

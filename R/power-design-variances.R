@@ -35,8 +35,8 @@ x_variances <- function(a) {
   if (true_within < 1e-9 && a$n_sessions > 1L) {
     higher <- shares$patient + shares$therapist
     abort_hlm("data", c(
-      "Of the variance of x {whole_percent(higher)} lie between patients (and therapists) and {whole_percent(1 - a$reliability)} are measurement error ({.arg reliability} =
-       {a$reliability}): nothing is left to vary truly within patients.",
+      "Of the variance of x {whole_percent(higher)} lie between patients (and therapists) and {whole_percent(1 - a$reliability)} are measurement error
+       ({.arg reliability} = {a$reliability}): nothing is left to vary truly within patients.",
       i = "Give a higher {.arg reliability} or a lower {.arg icc_x}."
     ))
   }

@@ -8,27 +8,29 @@
 #' smallest one that is large enough. `print()` says what is assumed and what follows from it.
 #'
 #' @section Units:
-#' `sd_y` and `sd_x` are standard deviations over patients and sessions, as descriptive tables give them, apart from what time does (trends come on top). Effects are in
-#' these units: `within = -0.1` means that y is 0.1 lower in a session in which the patient's x is one unit above his or her own usual level. With the
-#' defaults `sd_y = 1` and `sd_x = 1` effects are therefore in SDs of y per SD of x. With `units = "level"` they are standardised at their own level: `within` is the
-#' correlation of the deviations of x and y within patients, `between` that of patients' true means, `interaction` and `moderation` SDs of y within patients per
-#' SD of x within patients and SD of the moderator; `slope_sd` likewise.
+#' `sd_y` and `sd_x` are standard deviations over patients and sessions, as descriptive tables give them, apart from what time does (trends come on top).
+#' Effects are in these units: `within = -0.1` means that y is 0.1 lower in a session in which the patient's x is one unit above his or her own usual level.
+#' With the defaults `sd_y = 1` and `sd_x = 1` effects are therefore in SDs of y per SD of x. With `units = "level"` they are standardised at their own
+#' level: `within` is the correlation of the deviations of x and y within patients, `between` that of patients' true means, `interaction` and `moderation`
+#' SDs of y within patients per SD of x within patients and SD of the moderator; `slope_sd` likewise.
 #'
-#' Effects are those of the *true* x. When x is measured with error (`reliability`) or a person's mean is taken over few sessions, the analysis estimates something
-#' smaller, and [power_hlm()] shows that as bias: that is the price of the unreliable measure.
+#' Effects are those of the *true* x. When x is measured with error (`reliability`) or a person's mean is taken over few sessions, the analysis estimates
+#' something smaller, and [power_hlm()] shows that as bias: that is the price of the unreliable measure.
 #'
 #' An effect that is 0 is in the analysis, and what [power_hlm()] shows for it is the type-I error. An effect that is `NULL` is left out of the analysis.
 #'
 #' @section Variances:
-#' With `variances = "total"` (the default), `sd_y` and `icc` describe the outcome as it is, before any predictor is in the model (an unconditional model at the first session); what
-#' the effects explain is taken off. With `variances = "residual"` they describe what is left after the predictors: `sd_y` the SD of random intercepts and residuals together.
-#' A binary moderator is coded `-share` and `1 - share`, so that groups differ by one unit and the other effects are averages over the two groups.
+#' With `variances = "total"` (the default), `sd_y` and `icc` describe the outcome as it is, before any predictor is in the model (an unconditional model at
+#' the first session); what the effects explain is taken off. With `variances = "residual"` they describe what is left after the predictors: `sd_y` the SD of
+#' random intercepts and residuals together. A binary moderator is coded `-share` and `1 - share`, so that groups differ by one unit and the other effects
+#' are averages over the two groups.
 #'
 #' @section Dropout:
 #' In words: `"mcar 22% by session 4"`: 22 % have left before session 4, whoever they are, with the same chance at every session (and with this chance
-#' after session 4, too). Several points: `"mcar 15% by session 4, 30% by session 10"`. `"mar 30% by session 10"`: those with a high outcome in their last session
-#' leave more often; one SD doubles the odds, or what you say: `"mar 30% by session 10, odds 1.5 per SD"` (below 1: those with a low outcome leave). A single
-#' number is the share that has left by the last session, a vector the chance to leave before each session, and a function gives that chance for a session.
+#' after session 4, too). Several points: `"mcar 15% by session 4, 30% by session 10"`. `"mar 30% by session 10"`: those with a high outcome in their last
+#' session leave more often; one SD doubles the odds, or what you say: `"mar 30% by session 10, odds 1.5 per SD"` (below 1: those with a low outcome leave).
+#' A single number is the share that has left by the last session, a vector the chance to leave before each session, and a function gives that chance for a
+#' session.
 #'
 #' @section Analysis:
 #' What the data will be analysed with, as far as it does not follow from the rest: a list with any of
@@ -65,12 +67,13 @@
 #' @param analysis See below.
 #' @param x The result.
 #' @param ... Not used.
-#' @return A list of class `hlm_study`: `arguments` (as given), `truth` (variances and effects of the true model in raw units), `analysis` (the model as a formula in
-#'   `analysis$formula`), `effects` (data frame, one row per coefficient: `effect`, `term`, `label`, `truth`), `implied` (what follows: `rows`, `sessions`
-#'   per patient, `retention` per session, `reliability` of person means and of deviations, `icc`, `explained`).
-#' @section Errors: `hlm_error_data` for an argument out of range or not understood (it names the argument), and when effects explain more variance than there is.
-#' @source Snijders and Bosker (1993), *Journal of Educational Statistics* 18, 237-259, and Raudenbush and Liu (2001), *Psychological Methods* 6, 387-401, on the design of
-#'   multilevel and longitudinal studies; Lüdtke et al. (2008), *Psychological Methods* 13, 203-229, on the reliability of means.
+#' @return A list of class `hlm_study`: `arguments` (as given), `truth` (variances and effects of the true model in raw units), `analysis` (the model as a
+#'   formula in `analysis$formula`), `effects` (data frame, one row per coefficient: `effect`, `term`, `label`, `truth`), `implied` (what follows: `rows`,
+#'   `sessions` per patient, `retention` per session, `reliability` of person means and of deviations, `icc`, `explained`).
+#' @section Errors: `hlm_error_data` for an argument out of range or not understood (it names the argument), and when effects explain more variance than
+#'   there is.
+#' @source Snijders and Bosker (1993), *Journal of Educational Statistics* 18, 237-259, and Raudenbush and Liu (2001), *Psychological Methods* 6, 387-401, on
+#'   the design of multilevel and longitudinal studies; Lüdtke et al. (2008), *Psychological Methods* 13, 203-229, on the reliability of means.
 #' @seealso [power_hlm()], [find_design()]
 #' @export
 #' @examples

@@ -1,5 +1,5 @@
-# The replicates of one cell of a power analysis, with the contrasts of its coefficients and the sizes analysed. A study is drawn and analysed in the core; a pilot
-# fit's outcomes are drawn and fitted there, its sizes are those of the design. See design/0012-power.md.
+# The replicates of one cell of a power analysis, with the contrasts of its coefficients and the sizes analysed. A study is drawn and analysed in the core; a
+# pilot fit's outcomes are drawn and fitted there, its sizes are those of the design. See design/0012-power.md.
 
 engine_cell <- function(cell, options) {
   draws <- if (cell$kind == "study") {

@@ -137,7 +137,8 @@ row_codes <- function(fit) {
   }
   if (length(above) > 1L) abort_hlm("design", "Other sizes are available for models with one level above the patients, not {length(above)}.")
   time <- if (is.null(fit$time)) seq_len(n_rows(fit)) else time_values(plain_column(fit$data[[fit$time]]), fit$time)$values[fit$rows]
-  list(person = groups[[person]]$codes, therapist = if (length(above)) groups[[above]]$codes else rep(1L, n_rows(fit)), time = time, nested = length(above) > 0L)
+  therapist <- if (length(above)) groups[[above]]$codes else rep(1L, n_rows(fit))
+  list(person = groups[[person]]$codes, therapist = therapist, time = time, nested = length(above) > 0L)
 }
 
 # A patient with m of the pilot's most rows M gets about m n / M of n: complete patients stay complete, others as incomplete as they were.

@@ -55,8 +55,10 @@ vary_words <- c(
 
 vary_label <- function(name) if (name %in% names(vary_words)) vary_words[[name]] else name
 
+percent_axis <- function(v) paste0(round(100 * v), " %")
+
 share_scale <- function() {
-  ggplot2::scale_y_continuous(limits = c(0, 1), breaks = seq(0, 1, 0.2), labels = function(v) paste0(round(100 * v), " %"), expand = ggplot2::expansion(mult = 0.02))
+  ggplot2::scale_y_continuous(limits = c(0, 1), breaks = seq(0, 1, 0.2), labels = percent_axis, expand = ggplot2::expansion(mult = 0.02))
 }
 
 target_line <- function(target) if (!is.null(target)) ggplot2::geom_hline(yintercept = target, linetype = "dashed", colour = accent)
@@ -78,14 +80,17 @@ theme_power <- function() {
 
 plot_power_bars <- function(table, x, target) {
   table$name <- factor(table$name, levels = rev(levels(table$name)))
-  mixed <- length(unique(table$quantity %in% "power")) > 1L
+  table$there <- ifelse(table$quantity %in% "power", "there is an effect", "there is none")
+  mixed <- length(unique(table$there)) > 1L
   ggplot2::ggplot(table, ggplot2::aes(.data$power, .data$name)) +
     (if (!is.null(target)) ggplot2::geom_vline(xintercept = target, linetype = "dashed", colour = accent)) +
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$power_lower, xmax = .data$power_upper), colour = ink, linewidth = 1) +
-    ggplot2::geom_point(ggplot2::aes(shape = ifelse(.data$quantity %in% "power", "there is an effect", "there is none")), colour = ink, fill = "white", size = 2.6) +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$there), colour = ink, fill = "white", size = 2.6) +
     ggplot2::scale_shape_manual(values = c(`there is an effect` = 19, `there is none` = 21), name = NULL, guide = if (mixed) "legend" else "none") +
-    ggplot2::scale_x_continuous(limits = c(0, 1), breaks = seq(0, 1, 0.2), labels = function(v) paste0(round(100 * v), " %")) +
-    ggplot2::labs(title = "How often is the effect significant?", x = "Share of replicates", y = NULL, caption = sub("bands", "bars", power_caption(x, target))) +
+    ggplot2::scale_x_continuous(limits = c(0, 1), breaks = seq(0, 1, 0.2), labels = percent_axis) +
+    ggplot2::labs(
+      title = "How often is the effect significant?", x = "Share of replicates", y = NULL, caption = sub("bands", "bars", power_caption(x, target))
+    ) +
     theme_power()
 }
 
@@ -111,7 +116,10 @@ plot_power_curve <- function(table, x, target) {
   position <- if (is.numeric(table$along)) "identity" else ggplot2::position_dodge(0.3)
   plot <- plot + ggplot2::geom_point(size = 1.8, position = position) + share_scale() +
     ggplot2::scale_colour_manual(values = colours, aesthetics = c("colour", "fill"), name = if (!is.null(by)) vary_label(by)) +
-    ggplot2::labs(title = if (nlevels(droplevels(table$name)) == 1L) paste("Power:", table$name[[1L]]) else "Power", x = vary_label(along), y = "Share significant", caption = power_caption(x, target)) + theme_power()
+    ggplot2::labs(
+      title = if (nlevels(droplevels(table$name)) == 1L) paste("Power:", table$name[[1L]]) else "Power", x = vary_label(along), y = "Share significant",
+      caption = power_caption(x, target)
+    ) + theme_power()
   if (is.null(by)) {
     legend <- if (nlevels(droplevels(line)) > 1L) ggplot2::guide_legend(ncol = 2L) else "none"
     plot <- plot + ggplot2::guides(colour = legend, fill = legend)
@@ -148,12 +156,13 @@ plot_power_heatmap <- function(table, x, target) {
     ggplot2::geom_tile(colour = "white", linewidth = 0.6) +
     ggplot2::geom_tile(data = table[table$reached, ], colour = accent, linewidth = 0.9, fill = NA, width = 0.92, height = 0.92) +
     ggplot2::geom_text(ggplot2::aes(label = round(100 * .data$power)), colour = ifelse(table$power > 0.55, "white", "grey15"), size = 3.2) +
-    ggplot2::scale_fill_gradient(low = "#EEF2F5", high = ink, limits = c(0, 1), breaks = seq(0, 1, 0.25), labels = function(v) paste0(round(100 * v), " %"), name = "Power") +
+    ggplot2::scale_fill_gradient(low = "#EEF2F5", high = ink, limits = c(0, 1), breaks = seq(0, 1, 0.25), labels = percent_axis, name = "Power") +
     ggplot2::facet_wrap(c("name", rest), labeller = power_panels(rest)) +
     ggplot2::labs(
       title = "Power (%)", x = vary_label(axes[[1L]]), y = vary_label(axes[[2L]]),
       caption = paste0(
-        format(x$nsim, big.mark = ","), " replicates per design, tests at ", format(x$alpha), if (!is.null(target)) paste0("; framed: at least ", round(100 * target), " %"), "."
+        format(x$nsim, big.mark = ","), " replicates per design, tests at ", format(x$alpha),
+        if (!is.null(target)) paste0("; framed: at least ", round(100 * target), " %"), "."
       )
     ) + theme_power() + ggplot2::theme(panel.grid = ggplot2::element_blank(), legend.key.width = ggplot2::unit(1.6, "cm"))
   plot

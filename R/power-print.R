@@ -66,7 +66,8 @@ print_power_single <- function(x) {
   for (kind in c("power", "type-I error")) {
     some <- !is.na(table$quantity) & table$quantity == kind
     if (!any(some)) next
-    cat("\n", if (kind == "power") "Power: how often the effect is found" else "Type-I error: how often something is found where nothing is", " (%)\n", sep = "")
+    what <- if (kind == "power") "Power: how often the effect is found" else "Type-I error: how often something is found where nothing is"
+    cat("\n", what, " (%)\n", sep = "")
     print_table(cbind(
       Effect = names[some], True = number(table$truth[some]), `Significant [95 % MC]` = percent_range(table[some, ], "power")
     ), right = 2:3)
@@ -79,10 +80,14 @@ print_power_single <- function(x) {
   cat("\nEstimates\n")
   share <- function(value) ifelse(is.na(value), "", formatC(100 * value, format = "f", digits = 1L))
   print_table(cbind(
-    Effect = table$effect, Mean = number(table$estimate), Bias = number(table$bias), `SE emp.` = number(table$se_empirical), `SE model` = number(table$se_model),
-    `Cover %` = share(table$coverage), `Type S %` = share(table$type_s), `Type M` = ifelse(is.na(table$type_m), "", formatC(table$type_m, format = "f", digits = 2L))
+    Effect = table$effect, Mean = number(table$estimate), Bias = number(table$bias), `SE emp.` = number(table$se_empirical),
+    `SE model` = number(table$se_model), `Cover %` = share(table$coverage), `Type S %` = share(table$type_s),
+    `Type M` = ifelse(is.na(table$type_m), "", formatC(table$type_m, format = "f", digits = 2L))
   ), right = 2:8, fold = 1L)
-  cat_lines("SE emp.: SD of the estimates; SE model: mean standard error. Type S: wrong sign among significant results; Type M: by how much these exaggerate the effect.")
+  cat_lines(paste(
+    "SE emp.: SD of the estimates; SE model: mean standard error. Type S: wrong sign among significant results; Type M: by how much these exaggerate",
+    "the effect."
+  ))
 }
 
 # Rows: designs; columns: effects, share significant.

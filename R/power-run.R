@@ -73,7 +73,7 @@ power_signals <- function(n, envir = parent.frame()) {
 run_chunk <- function(cell, task, settings, threads, progress) {
   options <- list(
     nsim = task$n, seed = task$seed, first = task$first, threads = threads, progress = progress, max_iter = default_control$max_iter,
-    tol = default_control$tol, tests = core_tests(settings$ddf), contrasts = if (!is.null(cell$contrasts)) lapply(seq_len(nrow(cell$contrasts)), function(i) as.double(cell$contrasts[i, ]))
+    tol = default_control$tol, tests = core_tests(settings$ddf), contrasts = lapply(seq_len(NROW(cell$contrasts)), function(i) as.double(cell$contrasts[i, ]))
   )
   engine_cell(cell, options)
 }

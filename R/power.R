@@ -3,19 +3,22 @@
 #' Power by simulation
 #'
 #' Draws many studies from a design (or many outcomes from a pilot fit), analyses each as the real one will be, and counts: how often is an effect
-#' significant (power; where the true effect is zero, the type-I error), how far are the estimates from the truth (bias), how often does the confidence interval hold
-#' the truth (coverage), and what a significant result is worth: how often it has the wrong sign (type-S error) and by how much it exaggerates (type-M).
+#' significant (power; where the true effect is zero, the type-I error), how far are the estimates from the truth (bias), how often does the confidence
+#' interval hold the truth (coverage), and what a significant result is worth: how often it has the wrong sign (type-S error) and by how much it exaggerates
+#' (type-M).
 #'
 #' @section Designs:
-#' For a design of [hlm_design()], every replicate is a new study: new patients, new x, new dropout, and x is split into within and between from what was observed,
-#' exactly as [hlm()] does. `vary` repeats this for other values of any argument of [hlm_design()]: `vary = list(n_patients = c(50, 100, 200), n_sessions = c(4, 8))`;
-#' values that are not single numbers go into a list, `list(dropout = list("none", "mcar 30% by session 8"))`. `effects` replaces effects by their argument's name.
+#' For a design of [hlm_design()], every replicate is a new study: new patients, new x, new dropout, and x is split into within and between from what was
+#' observed, exactly as [hlm()] does. `vary` repeats this for other values of any argument of [hlm_design()]:
+#' `vary = list(n_patients = c(50, 100, 200), n_sessions = c(4, 8))`; values that are not single numbers go into a list,
+#' `list(dropout = list("none", "mcar 30% by session 8"))`. `effects` replaces effects by their argument's name.
 #'
 #' @section Pilot fits:
-#' For a fit of [hlm()], outcomes are drawn from the estimates for the rows that were analysed; x and the rows stay as they are. `effects = c(x_within = 0.2)` replaces
-#' coefficients. `vary` takes `n_patients`, `n_sessions` and `n_therapists`: the rows of the pilot study are repeated (or fewer of them used), whole patients,
-#' whole therapists with their patients, or sessions of every patient, and the variables are split anew. An effect estimated in a small study
-#' is a poor guess of the true one; power "post hoc" for the estimates says no more than their p values do. Use it for effects that matter, with `effects`.
+#' For a fit of [hlm()], outcomes are drawn from the estimates for the rows that were analysed; x and the rows stay as they are.
+#' `effects = c(x_within = 0.2)` replaces coefficients. `vary` takes `n_patients`, `n_sessions` and `n_therapists`: the rows of the pilot study are repeated
+#' (or fewer of them used), whole patients, whole therapists with their patients, or sessions of every patient, and the variables are split anew. An effect
+#' estimated in a small study is a poor guess of the true one; power "post hoc" for the estimates says no more than their p values do. Use it for effects
+#' that matter, with `effects`.
 #'
 #' @section What is counted:
 #' Replicates that did not converge, or whose data do not identify the model (nobody left at the last sessions, say), are counted and shown. In `power`
@@ -27,9 +30,9 @@
 #' chi-square interval, otherwise that of a mean of replicates.
 #'
 #' @section Other machines:
-#' When 'future.apply' is installed and a plan other than sequential is set (`future::plan("multisession")`, a cluster, 'future.batchtools'), the replicates are shared out
-#' among its workers. Every replicate has its own stream of random numbers: the result is the same whatever the plan and the number of threads. Progress is signalled by
-#' 'progressr' where that is installed (`progressr::handlers(global = TRUE)`).
+#' When 'future.apply' is installed and a plan other than sequential is set (`future::plan("multisession")`, a cluster, 'future.batchtools'), the replicates
+#' are shared out among its workers. Every replicate has its own stream of random numbers: the result is the same whatever the plan and the number of
+#' threads. Progress is signalled by 'progressr' where that is installed (`progressr::handlers(global = TRUE)`).
 #'
 #' @param x A design made by [hlm_design()], or a fit of [hlm()].
 #' @param nsim Number of replicates per design. With 1,000 a power of 80 % is known to within 2.5 points.
@@ -43,17 +46,17 @@
 #' @param threads Number of threads; by default [hlm_threads()], on the workers of a plan 1.
 #' @param keep Keep the replicates (`result$replicates`: per design matrices `beta`, `se`, `df`, ...)?
 #' @param ... Not used.
-#' @return An object of class `hlm_power`, a list: `table`, `cells`, `vary` (names of what varies), `nsim`, `alpha`, `ddf`, `seed`, `conf.level`, and `design` or `formula`.
-#'   `as.data.frame()` gives `table`, one row per design and effect: what varies; `effect`, `term` (its name in [hlm()]), `label`, `kind` (`"coefficient"`, `"contrast"`,
-#'   `"variance"`), `truth`, `quantity` (`"power"` or `"type-I error"`), `nsim`, `usable`, `significant`; then `power`, `power_usable`, `estimate` (mean), `bias`,
-#'   `se_empirical`, `se_model` (mean standard error), `coverage`, `type_s`, `type_m`, each followed by `_lower` and `_upper`, and `df` (median).
-#'   `cells` has one row per design: what varies, how the replicates ended (`converged`, `boundary`, `failed`, `unidentified`), mean `rows`, `persons`, `therapists`.
-#'   `tidy()`: one row per design, effect and figure (`statistic`, `estimate`, `conf.low`, `conf.high`).
+#' @return An object of class `hlm_power`, a list: `table`, `cells`, `vary` (names of what varies), `nsim`, `alpha`, `ddf`, `seed`, `conf.level`, and
+#'   `design` or `formula`. `as.data.frame()` gives `table`, one row per design and effect: what varies; `effect`, `term` (its name in [hlm()]), `label`,
+#'   `kind` (`"coefficient"`, `"contrast"`, `"variance"`), `truth`, `quantity` (`"power"` or `"type-I error"`), `nsim`, `usable`, `significant`; then
+#'   `power`, `power_usable`, `estimate` (mean), `bias`, `se_empirical`, `se_model` (mean standard error), `coverage`, `type_s`, `type_m`, each followed by
+#'   `_lower` and `_upper`, and `df` (median). `cells` has one row per design: what varies, how the replicates ended (`converged`, `boundary`, `failed`,
+#'   `unidentified`), mean `rows`, `persons`, `therapists`. `tidy()`: one row per design, effect and figure (`statistic`, `estimate`, `conf.low`, `conf.high`).
 #' @section Errors: `hlm_error_data` for arguments out of range, unknown effects, or something in `vary` that is no argument of the design;
 #'   `hlm_error_covariance` for fits with a residual structure.
-#' @source Morris, White and Crowther (2019), *Statistics in Medicine* 38, 2074-2102 (performance measures and their Monte-Carlo errors); Gelman and Carlin (2014),
-#'   *Perspectives on Psychological Science* 9, 641-651 (type S and type M); Green and MacLeod (2016), *Methods in Ecology and Evolution* 7, 493-498 (pilot fits);
-#'   Wilson (1927), *Journal of the American Statistical Association* 22, 209-212.
+#' @source Morris, White and Crowther (2019), *Statistics in Medicine* 38, 2074-2102 (performance measures and their Monte-Carlo errors); Gelman and Carlin
+#'   (2014), *Perspectives on Psychological Science* 9, 641-651 (type S and type M); Green and MacLeod (2016), *Methods in Ecology and Evolution* 7, 493-498
+#'   (pilot fits); Wilson (1927), *Journal of the American Statistical Association* 22, 209-212.
 #' @seealso [hlm_design()], [find_design()], [plot.hlm_power()]
 #' @export
 #' @examples
