@@ -40,8 +40,8 @@
 #' @section Errors: `hlm_error_data` for arguments out of range and outcomes of the wrong length, with missing values in an analysed row or that are not
 #'   numeric; `hlm_error_design` when `reduced` is not nested in the model; `hlm_error_covariance` for a method that models with a residual structure do
 #'   not have. `hlm_warning_bootstrap` when replicates could not be used.
-#' @source Kuznetsova, Brockhoff and Christensen (2017), *Journal of Statistical Software* 82(13), and Kenward and Roger (1997), *Biometrics* 53, 983-997, for the
-#'   tests.
+#' @source Kuznetsova, Brockhoff and Christensen (2017), *Journal of Statistical Software* 82(13), and Kenward and Roger (1997), *Biometrics* 53, 983-997,
+#'   for the tests.
 #' @seealso [refit()] for one outcome, [bootstrap()] for intervals, [simulate()][simulate.hlm].
 #' @examplesIf requireNamespace("lme4", quietly = TRUE)
 #' fit <- hlm(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
@@ -77,7 +77,7 @@ refit_many.hlm <- function(fit, outcomes = NULL, nsim = 1000, seed = NULL, ddf =
     nsim = nsim, seed = seed %||% 0, tests = tests, reduced = smaller, threads = hlm_threads(threads), max_iter = fit$control$max_iter,
     tol = fit$control$tol, start = if (!drawn) fit$control$start, progress = boot_progress(nsim, "Refits")
   )
-  many <- new_refits(fit, engine_refit_many(known_design(fit), reml, fit$core, outcomes, options), smaller)
+  many <- new_refits(fit, engine_refit_many(known_design(fit), reml, fit$core, outcomes, options), smaller, tests)
   many <- c(many, list(
     truth = if (drawn) drop_matrix(boot_parameters(fit, estimates_row(fit))$values), ddf = tests, reml = reml, nsim = nsim, seed = seed, fit = fit
   ))
@@ -160,7 +160,7 @@ check_reduced_model <- function(fit, smaller, name) {
 
 # The result --------------------------------------------------------------------------------------------------------------------------
 
-new_refits <- function(fit, draws, smaller) {
+new_refits <- function(fit, draws, smaller, tests) {
   usable <- boot_usable(draws$status)
   names <- fit$design$x_names[kept_columns(fit)]
   named <- function(values) {
@@ -170,8 +170,7 @@ new_refits <- function(fit, draws, smaller) {
   }
   beta <- named(draws$beta)
   se <- named(draws$se)
-  df <- named(if (all(is.nan(draws$df))) draws$df * 0 + Inf else draws$df)
-  if (all(is.nan(draws$df))) df[usable, ] <- Inf
+  df <- named(if (tests == "none") array(Inf, dim(draws$df)) else draws$df)
   statistic <- beta / se
   parameters <- boot_parameters(fit, draws)
   parameters$values[!usable, ] <- NA_real_

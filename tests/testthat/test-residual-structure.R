@@ -87,7 +87,7 @@ residual_right <- c(
   "emm_basis", "extractAIC", "family", "fitted", "fixef", "formula", "getData", "getME", "glance", "icc", "isREML", "isSingular", "level_residuals",
   "logLik", "model.frame", "model.matrix", "ngrps", "nobs", "plot", "plot_spaghetti", "plot_within_between", "predict", "print", "r2", "ranef",
   "audit", "compare_disaggregation", "johnson_neyman", "person_slopes", "plot_forest", "plot_slopes", "plot_trajectories", "reciprocal", "simple_slopes",
-  "recover_data", "refit", "residuals", "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
+  "recover_data", "refit", "refit_many", "residuals", "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
   # no fit
   "disaggregate", "find_design", "hlm", "hlm_control", "hlm_threads", "check"
 )
@@ -107,6 +107,7 @@ residual_refused <- list(
   `bootstrap cases` = function(fit) bootstrap(fit, 10, type = "cases"), `bootstrap residual` = function(fit) bootstrap(fit, 10, type = "residual"),
   `bootstrap bca` = function(fit) confint(fit, method = "boot", boot.type = "bca", nsim = 30, seed = 1),
   `plot influence` = function(fit) plot(fit, "influence"), `cooks.distance rows` = function(fit) cooks.distance(fit, level = "person"),
+  `refit_many KR` = function(fit) refit_many(fit, nsim = 2, ddf = "KR"), `refit_many reduced` = function(fit) refit_many(fit, nsim = 2, reduced = TRUE),
   `icc exact` = function(fit) icc(fit, conf.int = TRUE, method = "exact"), check = function(fit) check(fit)
 )
 

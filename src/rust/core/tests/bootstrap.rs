@@ -85,7 +85,7 @@ fn replicates(owned: &Owned, reml: bool, scheme: &str, options: &Options, thread
     let out = pool.install(|| bootstrap::run(&source, scheme.as_ref(), options, &NEVER, &done)).unwrap();
     assert_eq!(done.load(Ordering::Relaxed), options.replicates);
     let all: Vec<usize> = (0..options.replicates).collect();
-    let samples = bootstrap::samples(&source, scheme.as_ref(), options, &all).unwrap();
+    let samples = bootstrap::samples(&source, scheme.as_ref(), options, &all, &NEVER, &done).unwrap();
     (out, samples)
 }
 

@@ -351,7 +351,7 @@ fn the_parametric_bootstrap_draws_from_the_structure_and_estimates_it_again() {
         assert_eq!(refused.unwrap_err().kind(), "covariance");
     }
     // a replicate is the fit of what it draws
-    let drawn = bootstrap::samples(&source, scheme("parametric").as_ref(), &options, &[4]).unwrap();
+    let drawn = bootstrap::samples(&source, scheme("parametric").as_ref(), &options, &[4], &NEVER, &done).unwrap();
     let bootstrap::Sample::Outcome(y) = &drawn[0] else { panic!("an outcome") };
     let mut again = d.owned.clone();
     again.y = y.clone();

@@ -42,6 +42,8 @@ impl<'d> Reduced<'d> {
 
 struct Worker<'w> {
     full: Prepared<'w>,
+    /// Whether the criterion may have several optima.
+    several: bool,
     reduced: Vec<Option<Prepared<'w>>>,
     change: Change,
     scratch: Vec<f64>,
@@ -66,8 +68,11 @@ pub fn run(
     let n = source.design.n();
     let scheme = bootstrap::scheme("parametric")?;
     let resampler = scheme.prepare(source, None)?;
+    let original = Prepared::from_statistics(source.statistics.clone(), stop);
+    let several = original.with_profile(|profile| Ok(profile.objective.may_have_several_optima()))?;
     let make = || Worker {
         full: Prepared::from_statistics(source.statistics.clone(), stop),
+        several,
         reduced: reduced
             .iter()
             .map(|reduced| match reduced {
@@ -122,8 +127,7 @@ impl Worker<'_> {
             return self.fit_structured(source, options, drawn);
         }
         source.rows.replace(&self.change.y, &mut self.full.statistics, &mut self.scratch)?;
-        let many = self.full.with_profile(|profile| Ok(profile.objective.may_have_several_optima()))?;
-        let start = (drawn && !many).then_some(source.inside.as_slice());
+        let start = (drawn && !self.several).then_some(source.inside.as_slice());
         let mut tested = fit_tested(&self.full, options, start, reduced.len())?;
         for (k, model) in reduced.iter().enumerate() {
             tested.reduced[k] = match (model, &mut self.reduced[k]) {

@@ -36,17 +36,24 @@ impl Pool {
         })
     }
 
+    /// Columns without correlations are terms of their own, as `hlm()` expands `||`: the search is then the same to the last digit.
     fn terms(&mut self, terms: &[RandomTerm], observed: &Observed) -> Vec<Term> {
-        let term = |term: &RandomTerm| Term {
-            group: usize::from(term.group == Group::Therapist),
-            columns: term.columns.iter().map(|product| self.index(product, observed)).collect(),
-            structure: term.structure.clone(),
-        };
-        terms.iter().map(term).collect()
+        let mut out = Vec::new();
+        for term in terms {
+            let columns: Vec<usize> = term.columns.iter().map(|product| self.index(product, observed)).collect();
+            let width = if term.structure.name() == "diagonal" { 1 } else { columns.len() };
+            out.extend(columns.chunks(width.max(1)).map(|columns| Term {
+                group: usize::from(term.group == Group::Therapist),
+                columns: columns.to_vec(),
+                structure: term.structure.clone(),
+            }));
+        }
+        out
     }
 }
 
-/// Fits the data of one study. A study in which a coefficient cannot be told from others, or all groups have one row, is unidentified.
+/// Fits the data of one study. A study in which a coefficient cannot be told from others, or for whose random effects there are too few rows, is
+/// unidentified.
 ///
 /// # Errors
 /// Those of the fit that are not of the data.
@@ -75,7 +82,7 @@ pub fn fit(study: &Study, analysis: &Analysis, data: &Data, options: &Options, s
         terms,
         residual: Arc::new(Identity),
     };
-    if !varies(&design) {
+    if !estimable(&design) {
         return Ok(nothing());
     }
     let Some(prepared) = identified(Prepared::new(&design, analysis.reml, stop))? else { return Ok(nothing()) };
@@ -86,21 +93,24 @@ pub fn fit(study: &Study, analysis: &Analysis, data: &Data, options: &Options, s
     for (k, terms) in reduced.into_iter().enumerate() {
         tested.reduced[k] = match terms.is_empty() {
             true => fit_linear(&prepared)?,
-            false => match identified(Prepared::new(&Design { terms, ..design.clone() }, analysis.reml, stop))? {
-                Some(prepared) => fit_reduced(&prepared, &options.control)?,
-                None => continue,
-            },
+            false => {
+                let smaller = Design { terms, ..design.clone() };
+                match identified(Prepared::new(&smaller, analysis.reml, stop))?.filter(|_| estimable(&smaller)) {
+                    Some(prepared) => fit_reduced(&prepared, &options.control)?,
+                    None => continue,
+                }
+            }
         };
     }
     Ok(found(tested))
 }
 
-/// Whether random intercepts leave something to explain within their groups, and every random slope has a predictor that is not zero throughout.
-fn varies(design: &Design) -> bool {
+/// What `hlm()` asks of the random effects of a model (R/checks.R): several groups, fewer of them, and fewer effects of a term, than rows, and no slope of a
+/// predictor that is zero throughout.
+fn estimable(design: &Design) -> bool {
     design.terms.iter().all(|term| {
-        term.columns.iter().all(|&column| match column {
-            0 => design.groups[term.group].n_levels < design.n(),
-            k => design.columns[k - 1].iter().any(|&v| v != 0.0),
-        })
+        let levels = design.groups[term.group].n_levels;
+        let zero = |&column: &usize| column > 0 && design.columns[column - 1].iter().all(|&v| v == 0.0);
+        levels > 1 && term.columns.len() * levels < design.n() && !term.columns.iter().any(zero)
     })
 }
