@@ -312,13 +312,12 @@ engine_study_data <- function(study, seed, replicate) {
   data
 }
 
-# Replicates with the tests of their coefficients.
+# Replicates with the tests of their coefficients, and of the contrasts of `options` after them.
 shape_tested <- function(result, core) {
   replicates <- shape_replicates(result, core)
   n <- length(result$status)
-  p <- length(kept_beta(core))
-  replicates$se <- matrix(result$se, n, p)
-  replicates$df <- matrix(result$df, n, p)
+  replicates$se <- matrix(result$se, n)
+  replicates$df <- matrix(result$df, n)
   replicates$reduced <- lapply(result$reduced, function(smaller) {
     list(criterion = smaller$criterion, status = status_factor(smaller$status))
   })

@@ -90,12 +90,13 @@ residual_right <- c(
   "recover_data", "refit", "refit_many", "residuals",
   "sigma", "simulate", "standardize", "summary", "terms", "tidy", "update", "varcomp", "vcov", "vif", "weights",
   # no fit
-  "disaggregate", "hlm", "hlm_control", "hlm_threads", "check"
+  "disaggregate", "find_design", "hlm", "hlm_control", "hlm_threads", "check"
 )
 residual_refused <- list(
   between_correction = function(fit) between_correction(fit), check_fit = function(fit) check_fit(fit),
   cooks.distance = function(fit) cooks.distance(fit), dfbeta = function(fit) dfbeta(fit), dfbetas = function(fit) dfbetas(fit),
   hatvalues = function(fit) hatvalues(fit), influence = function(fit) influence(fit), nickell_bias = function(fit) nickell_bias(fit),
+  hlm_design = function(fit) hlm_design(fit), power_hlm = function(fit) power_hlm(fit, nsim = 10),
   therapist_effects = function(fit) therapist_effects(fit), profile = function(fit) profile(fit),
   ranef_compare = function(fit) ranef_compare(fit), ranova = function(fit) ranova(fit), reliability = function(fit) reliability(fit),
   rlrt = function(fit) rlrt(fit, 1L), robust_inference = function(fit) robust_inference(fit), rstandard = function(fit) rstandard(fit),

@@ -37,17 +37,26 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
             seed: seed_of(fields.get("seed"))?,
             control,
             tests: Tests::named(tests)?,
+            contrasts: contrasts_of(present(fields.get("contrasts")))?,
         },
         threads,
         progress: progress_of(options)?,
     })
 }
 
-fn tested_list(replicates: &[Tested], p: usize, m: usize, residual: usize, reduced: usize) -> List {
+/// A list with the weights of one combination of the coefficients in each element.
+fn contrasts_of(given: Option<Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let weights = |row: Robj| row.as_real_slice().map(<[f64]>::to_vec).ok_or_else(|| wrong("contrasts must be double vectors"));
+    items(Some(&given), "contrasts")?.into_iter().map(weights).collect()
+}
+
+/// `tested` columns: coefficients and contrasts.
+fn tested_list(replicates: &[Tested], p: usize, tested: usize, m: usize, residual: usize, reduced: usize) -> List {
     let value = |values: &[f64], k: usize| values.get(k).copied().unwrap_or(f64::NAN);
     let mut fields = parameters(replicates, p, m, residual, |r| &r.replicate);
-    fields.push(("se", by_column(replicates, p, |r, k| value(&r.se, k)).into()));
-    fields.push(("df", by_column(replicates, p, |r, k| value(&r.df, k)).into()));
+    fields.push(("se", by_column(replicates, tested, |r, k| value(&r.se, k)).into()));
+    fields.push(("df", by_column(replicates, tested, |r, k| value(&r.df, k)).into()));
     let smaller = (0..reduced).map(|k| {
         let status: Vec<i32> = replicates.iter().map(|r| status_code(r.reduced[k].1)).collect();
         Robj::from(list!(criterion = by_column(replicates, 1, |r, _| r.reduced[k].0), status = status))
@@ -58,7 +67,7 @@ fn tested_list(replicates: &[Tested], p: usize, m: usize, residual: usize, reduc
 
 /// Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
 /// `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
-/// the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+/// the same rows and X and other random terms, possibly none), contrasts (list of combinations of the coefficients, whose se and df follow theirs), threads, progress, max_iter, tol, start.
 #[extendr]
 fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj, outcomes: Robj, options: Robj) -> Robj {
     guard(|| {
@@ -82,7 +91,9 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
             let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
             refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
         })?;
-        Ok(tested_list(&replicates, beta.len(), theta.len(), design.residual.free().len(), designs.len()).into())
+        let tested = beta.len() + wanted.contrasts.len();
+        let residual = design.residual.free().len();
+        Ok(tested_list(&replicates, beta.len(), tested, theta.len(), residual, designs.len()).into())
     })
 }
 
@@ -96,12 +107,13 @@ fn core_study(study: Robj, analysis: Robj, options: Robj) -> Robj {
         let replicates = run_watched(request.threads, request.progress.as_ref(), |stop, done| {
             core_study::run(&study, &analysis, wanted, stop, done)
         })?;
+        let p = analysis.fixed.len();
         let m = analysis.random.iter().map(|term| term.structure.n_theta(term.columns.len())).sum();
         let size = |pick: fn(&Studied) -> usize| replicates.iter().map(|r| pick(r) as i32).collect::<Vec<i32>>();
         let (rows, persons, therapists) = (size(|r| r.rows), size(|r| r.persons), size(|r| r.therapists));
         let tested: Vec<Tested> = replicates.into_iter().map(|r| r.tested).collect();
         Ok(list!(
-            fits = tested_list(&tested, analysis.fixed.len(), m, 0, analysis.reduced.len()),
+            fits = tested_list(&tested, p, p + wanted.contrasts.len(), m, 0, analysis.reduced.len()),
             rows = rows,
             persons = persons,
             therapists = therapists

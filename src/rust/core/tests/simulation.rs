@@ -44,7 +44,7 @@ fn slopes() -> Owned {
 }
 
 fn options(replicates: usize, tests: Tests) -> Options {
-    Options { replicates, first: 0, seed: 3, control: Control::default(), tests }
+    Options { replicates, first: 0, seed: 3, control: Control::default(), tests, contrasts: Vec::new() }
 }
 
 fn fitted(owned: &Owned) -> Fit {

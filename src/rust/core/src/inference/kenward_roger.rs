@@ -40,7 +40,7 @@ impl KenwardRoger {
     ///
     /// # Errors
     /// [`crate::error::CoreError::Numerical`] when the information cannot be decomposed.
-    pub fn coefficients(&self) -> Result<Vec<(f64, f64)>> {
+    pub fn coefficients(&self, contrasts: &[Vec<f64>]) -> Result<Vec<(f64, f64)>> {
         let (n, r) = (self.phi.nrows(), self.p.len());
         let w = self.variance_of_parameters()?;
         let flat = |m: &Array2<f64>| m.iter().copied().collect::<Vec<f64>>();
@@ -63,7 +63,11 @@ impl KenwardRoger {
             let spread = small::dot(&gradient, &small::product(r, r, 1, &w, &gradient));
             (form(&l, &adjusted), 2.0 * form(&l, &phi).powi(2) / spread)
         };
-        Ok(self.map.rows().into_iter().map(|row| coefficient(row.to_vec())).collect())
+        let combined = contrasts.iter().map(|l| {
+            let sum = |k| l.iter().zip(self.map.column(k)).map(|(l, m)| l * m).sum();
+            coefficient((0..n).map(sum).collect())
+        });
+        Ok(self.map.rows().into_iter().map(|row| coefficient(row.to_vec())).chain(combined).collect())
     }
 
     fn variance_of_parameters(&self) -> Result<Vec<f64>> {

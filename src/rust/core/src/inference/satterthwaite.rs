@@ -29,7 +29,16 @@ impl Satterthwaite {
     /// Degrees of freedom of coefficient `k` whose estimated variance is `variance`: 2v²/(g'Ag), g the gradient of v in (theta, σ) and A their
     /// asymptotic covariance (Kuznetsova, Brockhoff & Christensen 2017, J Stat Softw 82(13), equation 5).
     pub fn df(&self, k: usize, variance: f64) -> f64 {
-        let gradient: Vec<f64> = self.jacobian.iter().map(|j| j[[k, k]]).collect();
+        self.df_from(self.jacobian.iter().map(|j| j[[k, k]]).collect(), variance)
+    }
+
+    /// The same for the combination `l` of coefficients.
+    pub fn df_of(&self, l: &[f64], variance: f64) -> f64 {
+        let form = |j: &Array2<f64>| j.indexed_iter().map(|((a, b), v)| l[a] * v * l[b]).sum();
+        self.df_from(self.jacobian.iter().map(form).collect(), variance)
+    }
+
+    fn df_from(&self, gradient: Vec<f64>, variance: f64) -> f64 {
         let spread: f64 = self.vcov_varpar.indexed_iter().map(|((a, b), v)| gradient[a] * v * gradient[b]).sum();
         2.0 * variance * variance / spread
     }

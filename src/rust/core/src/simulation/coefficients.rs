@@ -4,6 +4,7 @@ use crate::error::{CoreError, Result};
 use crate::estimates::{covariance, Brief};
 use crate::inference::satterthwaite::Satterthwaite;
 use crate::inference::{kenward_roger, satterthwaite};
+use crate::linalg::small;
 use crate::objective::profile::{Point, Profile};
 use crate::statistics::Statistics;
 
@@ -33,7 +34,7 @@ impl Tests {
     }
 }
 
-/// Standard errors and degrees of freedom (none for [`Tests::None`]), in the user's units and order of kept columns.
+/// Standard errors and degrees of freedom (none for [`Tests::None`]), in the user's units and order of kept columns, those of contrasts after them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Coefficients {
     /// Standard errors.
@@ -46,17 +47,25 @@ pub struct Coefficients {
 ///
 /// # Errors
 /// [`CoreError::Interrupted`]; [`CoreError::Design`] for Kenward & Roger's method without REML.
-pub fn at(tests: Tests, statistics: &Statistics, profile: &Profile, point: &Point, brief: &Brief) -> Result<Coefficients> {
-    let variances = model_variances(statistics, point, brief);
+pub fn at(
+    tests: Tests,
+    contrasts: &[Vec<f64>],
+    statistics: &Statistics,
+    profile: &Profile,
+    point: &Point,
+    brief: &Brief,
+) -> Result<Coefficients> {
+    let vcov = covariance(statistics, &point.pieces.xx_inverse, brief.sigma * brief.sigma);
+    let variances = model_variances(&vcov, brief.beta.len(), contrasts);
     let found = match tests {
         Tests::None => return Ok(Coefficients { se: roots(&variances), df: Vec::new() }),
         Tests::Satterthwaite => satterthwaite::at(statistics, profile, &brief.theta, &point.theta)
-            .map(|pieces| with_satterthwaite(&variances, &pieces)),
+            .map(|pieces| with_satterthwaite(&variances, contrasts, &pieces)),
         Tests::KenwardRoger if !statistics.reml => {
             return Err(CoreError::Design { what: "Kenward and Roger's method is defined for REML".into() })
         }
         Tests::KenwardRoger => kenward_roger::at(statistics, profile, &point.theta).and_then(|pieces| {
-            let (variances, df): (Vec<f64>, Vec<f64>) = pieces.coefficients()?.into_iter().unzip();
+            let (variances, df): (Vec<f64>, Vec<f64>) = pieces.coefficients(contrasts)?.into_iter().unzip();
             Ok(Coefficients { se: roots(&variances), df })
         }),
     };
@@ -67,17 +76,19 @@ pub fn at(tests: Tests, statistics: &Statistics, profile: &Profile, point: &Poin
     }
 }
 
-/// From the variances of the coefficients and Satterthwaite's pieces.
-pub fn with_satterthwaite(variances: &[f64], pieces: &Satterthwaite) -> Coefficients {
-    let df = variances.iter().enumerate().map(|(k, &variance)| pieces.df(k, variance)).collect();
-    Coefficients { se: roots(variances), df }
+/// From the variances of the coefficients, then of the contrasts, and Satterthwaite's pieces.
+pub fn with_satterthwaite(variances: &[f64], contrasts: &[Vec<f64>], pieces: &Satterthwaite) -> Coefficients {
+    let p = variances.len() - contrasts.len();
+    let own = variances[..p].iter().enumerate().map(|(k, &variance)| pieces.df(k, variance));
+    let combined = contrasts.iter().zip(&variances[p..]).map(|(l, &variance)| pieces.df_of(l, variance));
+    Coefficients { se: roots(variances), df: own.chain(combined).collect() }
 }
 
-/// Diagonal of σ²(X'V⁻¹X)⁻¹.
-pub fn model_variances(statistics: &Statistics, point: &Point, brief: &Brief) -> Vec<f64> {
-    let p = brief.beta.len();
-    let vcov = covariance(statistics, &point.pieces.xx_inverse, brief.sigma * brief.sigma);
-    (0..p).map(|k| vcov[k * p + k]).collect()
+/// Diagonal of a covariance matrix (p × p) of coefficients, then l'Vl for every contrast l.
+pub fn model_variances(vcov: &[f64], p: usize, contrasts: &[Vec<f64>]) -> Vec<f64> {
+    let own = (0..p).map(|k| vcov[k * p + k]);
+    let combined = contrasts.iter().map(|l| small::dot(l, &small::product(p, p, 1, vcov, l)));
+    own.chain(combined).collect()
 }
 
 fn roots(variances: &[f64]) -> Vec<f64> {

@@ -25,6 +25,8 @@ pub struct Options {
     pub control: Control,
     /// Standard errors and degrees of freedom of the coefficients.
     pub tests: Tests,
+    /// Combinations of the kept coefficients that are tested, too.
+    pub contrasts: Vec<Vec<f64>>,
 }
 
 /// A replicate with the tests of its coefficients.
@@ -32,7 +34,7 @@ pub struct Options {
 pub struct Tested {
     /// Parameters and status.
     pub replicate: Replicate,
-    /// Standard errors of the kept coefficients; empty where there are no parameters.
+    /// Standard errors of the kept coefficients, then of the contrasts; empty where there are no parameters.
     pub se: Vec<f64>,
     /// Degrees of freedom; empty where none are known.
     pub df: Vec<f64>,

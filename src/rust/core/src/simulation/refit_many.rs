@@ -97,6 +97,10 @@ pub fn run(
 }
 
 fn check(source: &Source, reduced: &[Reduced], outcomes: Option<&[f64]>, options: &Options) -> Result<()> {
+    let p = source.statistics.basis.x.len();
+    if options.contrasts.iter().any(|l| l.len() != p) {
+        return Err(CoreError::Design { what: format!("a contrast does not have one weight for each of the {p} coefficients") });
+    }
     let wanted = source.design.n() * (options.first + options.replicates);
     if let Some(values) = outcomes {
         if values.len() < wanted || values.len() % source.design.n() != 0 {
@@ -124,7 +128,7 @@ impl Worker<'_> {
         }
         source.rows.replace(&self.change.y, &mut self.full.statistics, &mut self.scratch)?;
         let start = (drawn && !self.several).then_some(source.inside.as_slice());
-        let mut tested = fit_tested(&self.full, &options.control, start, options.tests, reduced.len())?;
+        let mut tested = fit_tested(&self.full, options, start, reduced.len())?;
         for (k, model) in reduced.iter().enumerate() {
             tested.reduced[k] = match (model, &mut self.reduced[k]) {
                 (Reduced::Mixed(_, rows), Some(prepared)) => {
@@ -153,12 +157,13 @@ impl Worker<'_> {
         let Some(brief) = &replicate.parameters else { return Ok(Tested::unidentified(0)) };
         design.residual = source.design.residual.at(&replicate.free);
         let structured = Structured::from_statistics(&design, source.statistics.clone(), self.full.stop);
-        let variances = structured.prepared(&replicate.free)?.at(&brief.theta)?.vcov.diag().to_vec();
+        let vcov: Vec<f64> = structured.prepared(&replicate.free)?.at(&brief.theta)?.vcov.iter().copied().collect();
+        let variances = coefficients::model_variances(&vcov, brief.beta.len(), &options.contrasts);
         let se = variances.iter().map(|v| v.sqrt()).collect();
         let found = match options.tests {
             Tests::None => Coefficients { se, df: Vec::new() },
             _ => match identified(structured.satterthwaite(&brief.theta))? {
-                Some(pieces) => coefficients::with_satterthwaite(&variances, &pieces),
+                Some(pieces) => coefficients::with_satterthwaite(&variances, &options.contrasts, &pieces),
                 None => Coefficients { se, df: vec![f64::NAN; variances.len()] },
             },
         };
@@ -170,9 +175,10 @@ impl Worker<'_> {
 ///
 /// # Errors
 /// All but those of data that do not identify the model.
-pub fn fit_tested(prepared: &Prepared, control: &Control, start: Option<&[f64]>, tests: Tests, reduced: usize) -> Result<Tested> {
-    let found = prepared
-        .refit(control, start, |profile, point, brief| coefficients::at(tests, &prepared.statistics, profile, point, brief));
+pub fn fit_tested(prepared: &Prepared, options: &Options, start: Option<&[f64]>, reduced: usize) -> Result<Tested> {
+    let found = prepared.refit(&options.control, start, |profile, point, brief| {
+        coefficients::at(options.tests, &options.contrasts, &prepared.statistics, profile, point, brief)
+    });
     let Some((status, brief, Coefficients { se, df })) = identified(found)? else { return Ok(Tested::unidentified(reduced)) };
     let replicate = Replicate { status: status.into(), parameters: Some(brief), free: Vec::new() };
     Ok(Tested { replicate, se, df, reduced: vec![(f64::NAN, ReplicateStatus::Unidentified); reduced] })

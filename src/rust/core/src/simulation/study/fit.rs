@@ -89,7 +89,7 @@ pub fn fit(study: &Study, analysis: &Analysis, data: &Data, options: &Options, s
     if !prepared.statistics.dropped.is_empty() {
         return Ok(nothing());
     }
-    let mut tested = fit_tested(&prepared, &options.control, None, options.tests, reduced.len())?;
+    let mut tested = fit_tested(&prepared, options, None, reduced.len())?;
     for (k, terms) in reduced.into_iter().enumerate() {
         tested.reduced[k] = match terms.is_empty() {
             true => fit_linear(&prepared)?,
