@@ -9,8 +9,7 @@ run_cells <- function(cells, settings) {
   tasks <- unlist(lapply(seq_along(cells), function(k) {
     lapply(starts, function(first) list(cell = k, first = first, n = min(size, settings$nsim - first), seed = seeds[[k]]))
   }), recursive = FALSE)
-  step <- power_signals(length(tasks))
-  done <- if (is.null(workers)) run_here(tasks, cells, settings, step) else run_there(tasks, cells, settings, step)
+  done <- if (is.null(workers)) run_here(tasks, cells, settings) else run_there(tasks, cells, settings)
   place <- vapply(tasks, `[[`, 0L, "cell")
   lapply(seq_along(cells), function(k) join_replicates(done[place == k]))
 }
@@ -36,23 +35,20 @@ chunk_size <- function(nsim, cells, workers) {
   as.integer(min(nsim, max(50L, ceiling(nsim * cells / (4 * workers)))))
 }
 
-run_here <- function(tasks, cells, settings, step) {
+run_here <- function(tasks, cells, settings) {
   total <- sum(vapply(tasks, `[[`, 0L, "n"))
-  bar <- boot_progress(total, "Simulating")
+  step <- local_progress(total, "Simulating")
   before <- 0L
   lapply(tasks, function(task) {
-    progress <- if (!is.null(bar)) {
-      offset <- before
-      function(done) bar(offset + done)
-    }
-    value <- run_chunk(cells[[task$cell]], task, settings, hlm_threads(settings$threads), progress)
+    value <- run_chunk(cells[[task$cell]], task, settings, hlm_threads(settings$threads), progress_callback(step, before))
     before <<- before + task$n
-    step()
+    step(before)
     value
   })
 }
 
-run_there <- function(tasks, cells, settings, step) {
+run_there <- function(tasks, cells, settings) {
+  step <- power_signals(length(tasks))
   threads <- settings$threads %||% 1L
   jobs <- lapply(tasks, function(task) list(task = task, cell = cells[[task$cell]]))
   small <- settings["ddf"]
@@ -63,9 +59,9 @@ run_there <- function(tasks, cells, settings, step) {
   }, future.packages = "wbhlm", future.seed = NULL)
 }
 
-# A signal after each task where 'progressr' listens.
+# A signal after each task, which comes back from the worker, where 'progressr' listens.
 power_signals <- function(n, envir = parent.frame()) {
-  if (!requireNamespace("progressr", quietly = TRUE)) return(function() NULL)
+  if (isFALSE(getOption("wbhlm.progress")) || !progressr_listens()) return(function() NULL)
   signal <- progressr::progressor(steps = n, envir = envir)
   function() signal()
 }

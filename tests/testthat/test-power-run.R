@@ -48,8 +48,9 @@ test_that("chunks are for workers", {
 test_that("progress is signalled", {
   skip_if_not_installed("progressr")
   withr::local_options(progressr.enable = TRUE)
-  seen <- 0L
-  handler <- function(cnd) if (identical(cnd$type, "update")) seen <<- seen + 1L
-  withCallingHandlers(small(), progression = handler)
-  expect_gte(seen, 2L)
+  steps <- 0L
+  handler <- function(cnd) if (identical(cnd$type, "update")) steps <<- steps + cnd$amount
+  done <- withCallingHandlers(small(), progression = handler)
+  # all replicates of all designs
+  expect_identical(as.double(steps), as.double(sum(done$cells$nsim)))
 })

@@ -69,7 +69,7 @@ test_that("a bar of 'cli' for those who look on, and never both", {
   fit <- hlm(bai ~ session + wb(wai) + (1 | id), implement)
   drawn <- function(after) {
     withr::local_options(rlang_interactive = TRUE, cli.progress_show_after = after, cli.dynamic = FALSE)
-    utils::capture.output(invisible(bootstrap(fit, 3000, seed = 1)), type = "message")
+    utils::capture.output(invisible(bootstrap(fit, 30000, seed = 1)), type = "message")
   }
   expect_match(paste(drawn(0), collapse = " "), "Bootstrap", fixed = TRUE)
   expect_identical(drawn(60), character())
