@@ -211,15 +211,16 @@ test_that("what does not make sense is an error of its class", {
   expect_error(engine_study_data(study_with(), -1, 1), class = "hlm_error_design")
 })
 
-test_that("an interrupt or a progress callback stops it", {
+test_that("a condition of the progress callback stops it, as an interrupt does", {
   seen <- 0
   options <- study_options(100000L)
   options$progress <- function(done) {
     seen <<- done
-    FALSE
+    stop("enough")
   }
-  expect_error(
-    tryCatch(engine_study(study_with(), analysis_with(), options), interrupt = function(cnd) stop("stopped")), "stopped"
-  )
+  expect_error(engine_study(study_with(), analysis_with(), options), "enough")
   expect_lt(seen, 100000)
+  options$progress <- NULL
+  options$nsim <- 2L
+  expect_identical(dim(engine_study(study_with(), analysis_with(), options)$beta)[[1L]], 2L)
 })
