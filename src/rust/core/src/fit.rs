@@ -1,6 +1,7 @@
 //! The whole way from a validated design to estimates.
 
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard};
 
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::estimates::{self, Brief, Estimates};
 use crate::inference::kenward_roger::{self, KenwardRoger};
 use crate::inference::satterthwaite::{self, Satterthwaite};
 use crate::objective::crossed::CrossedObjective;
-use crate::objective::nested::NestedObjective;
+use crate::objective::nested::{NestedObjective, Workspace};
 use crate::objective::profile::{Point, Profile};
 use crate::objective::{Objective, Order};
 use crate::optimize::{self, Control};
@@ -33,6 +34,8 @@ pub struct Prepared<'s> {
     /// What is evaluated.
     pub statistics: Statistics,
     pub(crate) stop: &'s AtomicBool,
+    /// Buffers of the last objective, for the next one.
+    spare: Mutex<Workspace>,
 }
 
 /// A fitted model in the user's units.
@@ -62,7 +65,11 @@ impl<'s> Prepared<'s> {
 
     /// From statistics made earlier, or elsewhere.
     pub fn from_statistics(statistics: Statistics, stop: &'s AtomicBool) -> Self {
-        Prepared { statistics, stop }
+        Prepared { statistics, stop, spare: Mutex::default() }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Workspace> {
+        self.spare.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Calls `task` with the profiled criterion.
@@ -76,7 +83,13 @@ impl<'s> Prepared<'s> {
             task(&Profile { objective, parameters: &self.statistics.parameters, nu, stop: self.stop })
         };
         match &self.statistics.moments {
-            Moments::Nested(moments) => run(&NestedObjective::new(moments, &active, self.statistics.reml)),
+            Moments::Nested(moments) => {
+                let spare = std::mem::take(&mut *self.spare());
+                let objective = NestedObjective::new(moments, &active, self.statistics.reml, spare);
+                let out = run(&objective);
+                *self.spare() = objective.into_workspace();
+                out
+            }
             Moments::Crossed(moments) => run(&CrossedObjective::new(moments, &active, self.statistics.reml)),
         }
     }

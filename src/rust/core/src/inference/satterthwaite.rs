@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::estimates::{self, matrix};
 use crate::linalg::small::sandwich;
 use crate::linalg::{dense, small, stencil};
-use crate::objective::profile::Profile;
+use crate::objective::profile::{Point, Profile};
 use crate::objective::{Order, Pieces};
 use crate::statistics::Statistics;
 
@@ -49,7 +49,18 @@ impl Satterthwaite {
 /// # Errors
 /// Those of the objective.
 pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Satterthwaite> {
-    finish(pieces_at(statistics, profile, theta, inside)?)
+    finish(derivatives(statistics, profile, theta, profile.at(inside, Order::Exact)?.pieces))
+}
+
+/// The same at a point that was evaluated already, with its exact Hessian or without.
+///
+/// # Errors
+/// Those of the objective.
+pub fn at_point(statistics: &Statistics, profile: &Profile, theta: &[f64], point: &Point) -> Result<Satterthwaite> {
+    if point.pieces.log_det_hessian.is_none() {
+        return at(statistics, profile, theta, &point.theta);
+    }
+    finish(derivatives(statistics, profile, theta, point.pieces.clone()))
 }
 
 /// The same with the free parameters of a residual structure after (theta, σ): `neighbour` gives the criterion's pieces, with gradients, at
@@ -65,7 +76,7 @@ pub fn joint(
     free: &[f64],
     neighbour: &dyn Fn(&[f64]) -> Result<Pieces>,
 ) -> Result<Satterthwaite> {
-    let base = pieces_at(statistics, profile, theta, inside)?;
+    let base = derivatives(statistics, profile, theta, profile.at(inside, Order::Exact)?.pieces);
     let (known, extra, m) = (base.jacobian.len(), free.len(), profile.objective.coordinates().len());
     let (s2, sigma) = (base.s2, base.sigma);
     // criterion(theta, σ, φ) at theta and σ fixed, its gradient in theta and σ, and vcov(β)
@@ -107,8 +118,8 @@ struct Derivatives {
     sigma: f64,
 }
 
-fn finish(derivatives: Derivatives) -> Result<Satterthwaite> {
-    let Derivatives { mut hessian, jacobian, .. } = derivatives;
+fn finish(found: Derivatives) -> Result<Satterthwaite> {
+    let Derivatives { mut hessian, jacobian, .. } = found;
     let dim = jacobian.len();
     small::symmetrize(dim, &mut hessian);
     let vcov_varpar = matrix(dim, dim, twice_inverse(dim, &hessian)?)?;
@@ -117,10 +128,10 @@ fn finish(derivatives: Derivatives) -> Result<Satterthwaite> {
     Ok(Satterthwaite { vcov_varpar, jacobian, hessian: matrix(dim, dim, hessian)? })
 }
 
-fn pieces_at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: &[f64]) -> Result<Derivatives> {
+/// From the criterion's pieces with exact Hessians.
+fn derivatives(statistics: &Statistics, profile: &Profile, theta: &[f64], pieces: Pieces) -> Derivatives {
     let coordinates = profile.objective.coordinates();
     let (m, k) = (coordinates.len(), profile.parameters.n_theta);
-    let pieces = profile.at(inside, Order::Exact)?.pieces;
     let y_scale = statistics.basis.y.1;
     let s2 = pieces.r2 / profile.nu;
     let sigma = y_scale * s2.sqrt();
@@ -150,7 +161,7 @@ fn pieces_at(statistics: &Statistics, profile: &Profile, theta: &[f64], inside: 
     }
     hessian[k * dim + k] = 4.0 * profile.nu / (sigma * sigma);
     let jacobian = vcov_jacobian(statistics, &pieces, &to_theta, m, k, sigma);
-    Ok(Derivatives { hessian, jacobian, to_theta, log_det: pieces.log_det, r2: pieces.r2, s2, sigma })
+    Derivatives { hessian, jacobian, to_theta, log_det: pieces.log_det, r2: pieces.r2, s2, sigma }
 }
 
 /// 2 × the inverse over the eigenvectors of positive curvature.

@@ -59,7 +59,7 @@ pub fn at(
     let variances = model_variances(&vcov, brief.beta.len(), contrasts);
     let found = match tests {
         Tests::None => return Ok(Coefficients { se: roots(&variances), df: Vec::new() }),
-        Tests::Satterthwaite => satterthwaite::at(statistics, profile, &brief.theta, &point.theta)
+        Tests::Satterthwaite => satterthwaite::at_point(statistics, profile, &brief.theta, point)
             .map(|pieces| with_satterthwaite(&variances, contrasts, &pieces)),
         Tests::KenwardRoger if !statistics.reml => {
             return Err(CoreError::Design { what: "Kenward and Roger's method is defined for REML".into() })

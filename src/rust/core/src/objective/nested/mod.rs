@@ -47,6 +47,10 @@ pub struct NestedObjective<'m> {
     last: Mutex<Option<(Vec<Vec<f64>>, Root)>>,
 }
 
+/// Buffers of the chunks, worth keeping for those who evaluate one small model after the other.
+#[derive(Debug, Default)]
+pub struct Workspace(Vec<Mutex<Work>>);
+
 /// The nodes of the finest level.
 enum Leaves {
     /// One by one, that is, four side by side.
@@ -63,8 +67,8 @@ struct Up {
 }
 
 impl<'m> NestedObjective<'m> {
-    /// `active` lists, per block of the basis, the entries of Ψ that are free.
-    pub fn new(moments: &'m NestedMoments, active: &[Vec<(usize, usize)>], reml: bool) -> Self {
+    /// `active` lists, per block of the basis, the entries of Ψ that are free; `workspace` is a new one, or one that another objective has left.
+    pub fn new(moments: &'m NestedMoments, active: &[Vec<(usize, usize)>], reml: bool, workspace: Workspace) -> Self {
         let mut coordinates = Vec::new();
         let mut first = Vec::new();
         for &block in &moments.hierarchy.blocks {
@@ -74,13 +78,19 @@ impl<'m> NestedObjective<'m> {
         first.push(coordinates.len());
         let top = moments.levels.len() - 1;
         let p = moments.levels[top].f - 1;
-        let works = moments.chunks.iter().map(|_| Mutex::new(Work::default())).collect();
+        let mut works = workspace.0;
+        works.resize_with(moments.chunks.len(), Default::default);
         let leaves = match Patterns::new(moments) {
             Some(patterns) => Leaves::Patterns(patterns),
             None => Leaves::Nodes(LeafMoments::new(moments)),
         };
         let own_leaf_coordinates = coordinates[..first[1]].iter().map(|c| (c.a, c.b)).collect();
         NestedObjective { moments, coordinates, first, leaves, own_leaf_coordinates, reml, p, works, last: Mutex::new(None) }
+    }
+
+    /// Leaves its buffers to the next objective.
+    pub fn into_workspace(self) -> Workspace {
+        Workspace(self.works)
     }
 
     fn levels(&self) -> usize {

@@ -51,7 +51,7 @@ impl Buffers {
 
 /// One chunk's workspace and partial sums.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub struct Work {
     pub(super) stores: Vec<LevelStore>,
     /// Per level ≥ 1, and the root last: what the children have handed up; upper triangles.
     pub(super) sums: Vec<Vec<f64>>,
