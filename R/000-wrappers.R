@@ -62,7 +62,7 @@ core_profile <- function(design, reml, theta, request, control) .Call(wrap__core
 
 # Fits one design to many outcomes: the columns of `outcomes` (rows × replicates), or with NULL drawn from the model at the estimates.
 # `options`: nsim, seed, first (0-based number of the first replicate), tests ("none", "satterthwaite", "kenward-roger"), reduced (list of designs with
-# the same rows and X and other random terms, possibly none), threads, progress, max_iter, tol, start.
+# the same rows and X and other random terms, possibly none), contrasts (list of combinations of the coefficients, whose se and df follow theirs), threads, progress, max_iter, tol, start.
 core_refit_many <- function(design, reml, theta, beta, sigma, outcomes, options) .Call(wrap__core_refit_many, design, reml, theta, beta, sigma, outcomes, options)
 
 # Draws whole studies and fits the analysis to each: see design/0011. `options` as in core_refit_many(), without reduced and start.
