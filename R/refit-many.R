@@ -21,7 +21,7 @@
 #' @param reduced Smaller models to compare every replicate with, by the likelihood ratio: `NULL` (default) none; `TRUE` those of [ranova()], one
 #'   random effect left out at a time; or a fit, or a (named) list of fits, with the same rows and fixed effects and other random effects.
 #' @param threads Number of threads; by default [hlm_threads()].
-#' @param x,object The result.
+#' @param x The result.
 #' @param row.names,optional Not used.
 #' @param what `"coefficients"`: one row per replicate and coefficient. `"parameters"`: one row per replicate, with all parameters as columns. `"lrt"`: one row
 #'   per replicate and reduced model.

@@ -4,7 +4,7 @@ log <- readLines(commandArgs(TRUE)[1], warn = FALSE)
 known <- c(
   "installed package size" = paste(
     "the compiled library: 4 MB after stripping, mostly linear algebra kernels for several processor types;",
-    "the help texts and five vignettes"
+    "the help texts and ten articles with plots"
   ),
   "CRAN incoming feasibility" = "a new submission",
   "future file timestamps" = "no network to ask for the time",
