@@ -59,7 +59,7 @@ fit_measured <- function(fit, time) {
 # What everybody has the same value of at the same time (the phase, the beep of the day) belongs to the plan and was not measured.
 follows_time <- function(fit, value, time) {
   if (is.null(time) || !time %in% names(fit$data)) return(FALSE)
-  clock <- time_key(time_values(plain_column(fit$data[[time]]), time)$values[fit$rows])
+  clock <- time_key(time_column(fit$data, time)[fit$rows])
   known <- !is.na(value) & !is.na(clock)
   first <- match(clock[known], clock[known])
   shared <- first %in% first[duplicated(first)]

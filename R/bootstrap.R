@@ -77,7 +77,9 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   if (type != "cases" && !is.null(group)) abort_hlm("data", "{.arg group} is only for {.code type = \"cases\"}.")
   if (!is.null(statistic)) extra0 <- without_own_progress(check_statistic(statistic, fit))
   options <- boot_options(boot, threads)
-  draws <- boot_draws(fit, options)
+  draws <- call_progress(nsim, "Bootstrap", function(progress) {
+    engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, c(options, list(progress = progress)))
+  })
   boot$status <- draws$status
   boot$theta <- draws$theta
   boot$free <- draws$free
@@ -92,15 +94,6 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   structure(boot, class = "hlm_boot")
 }
 
-# The replicates' estimates, with progress.
-boot_draws <- function(fit, options) {
-  step <- local_progress(options$nsim, "Bootstrap")
-  options$progress <- progress_callback(step)
-  draws <- engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, options)
-  step(options$nsim)
-  draws
-}
-
 # Arguments ------------------------------------------------------------------------------------------------------------------------
 
 check_boot_type <- function(type) {
@@ -110,9 +103,9 @@ check_boot_type <- function(type) {
   types[[found]]
 }
 
-check_nsim <- function(nsim) {
-  if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 2 && nsim <= 1e7) || nsim != round(nsim)) {
-    abort_hlm("data", "{.arg nsim} must be a whole number of at least 2, not {.val {nsim}}.")
+check_nsim <- function(nsim, least = 2L) {
+  if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= least && nsim <= 1e7) || nsim != round(nsim)) {
+    abort_hlm("data", "{.arg nsim} must be a whole number of at least {least}, not {.val {nsim}}.")
   }
   as.integer(nsim)
 }

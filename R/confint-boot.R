@@ -158,7 +158,9 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   block <- if (levels <= jackknife_groups) seq_len(levels) else rep_len(seq_len(jackknife_blocks), levels)
   options <- boot_options(list(fit = fit, group = group), threads)
   options <- options[c("group", "threads", "max_iter", "tol")]
-  draws <- jackknife_draws(fit, options, block)
+  draws <- call_progress(max(block), "Jackknife", function(progress) {
+    engine_jackknife(fit$design, isTRUE(fit$REML), fit$core, c(options, list(progress = progress)), block)
+  })
   values <- boot_parameters(fit, draws)$values
   usable <- boot_usable(draws$status)
   values[!usable, ] <- NA_real_
@@ -171,14 +173,6 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   }
   values <- values[, chosen, drop = FALSE]
   (nrow(values) - 1) * (rep(colMeans(values, na.rm = TRUE), each = nrow(values)) - values)
-}
-
-jackknife_draws <- function(fit, options, block) {
-  step <- local_progress(max(block), "Jackknife")
-  options$progress <- progress_callback(step)
-  draws <- engine_jackknife(fit$design, isTRUE(fit$REML), fit$core, options, block)
-  step(max(block))
-  draws
 }
 
 jackknife_statistic <- function(object, draws, g, block) {

@@ -224,12 +224,10 @@ engine_kenward_roger <- function(design, theta) {
 # column, other), places counted from 1. Per parameter list(value, zeta, beta, theta (one row per point), sigma, lower, upper, shortfall).
 engine_profile <- function(design, reml, theta, parameters, cutoffs, zeta_max, points, control) {
   request <- list(parameters = parameters, zeta_max = zeta_max, cutoffs = as.double(cutoffs), points = as.integer(points))
-  step <- local_progress(length(parameters), "Profile likelihood")
-  control <- list(
-    max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads), progress = progress_callback(step)
-  )
-  curves <- engine_call(core_profile(design, reml, as.double(theta), request, control))
-  step(length(parameters))
+  control <- list(max_iter = control$max_iter, tol = control$tol, threads = engine_threads(design, control$threads))
+  curves <- call_progress(length(parameters), "Profile likelihood", function(progress) {
+    engine_call(core_profile(design, reml, as.double(theta), request, c(control, list(progress = progress))))
+  })
   lapply(curves, function(curve) {
     n <- length(curve$value)
     curve$beta <- matrix(curve$beta, n, byrow = TRUE)
@@ -346,7 +344,6 @@ shape_replicates <- function(result, core) {
   )
 }
 
-status_factor <- function(codes) {
-  status <- c("converged", "boundary", "failed", "unidentified")
-  factor(status[codes], levels = status)
-}
+status_names <- c("converged", "boundary", "failed", "unidentified")
+
+status_factor <- function(codes) factor(status_names[codes], levels = status_names)

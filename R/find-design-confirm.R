@@ -103,10 +103,7 @@ finish_search <- function(search) {
   best <- if (nrow(table)) which(table$reached)
   design <- NULL
   if (length(best)) {
-    arguments <- search$design$arguments
-    sizes <- table[best[[1L]], intersect(size_names, names(table)), drop = FALSE]
-    arguments[names(sizes)] <- as.list(sizes)
-    design <- make_study(arguments)
+    design <- changed_study(search$design, as.list(table[best[[1L]], intersect(size_names, names(table)), drop = FALSE]))
   }
   grid <- search$results
   row.names(grid) <- NULL
@@ -149,7 +146,7 @@ print.hlm_design_search <- function(x, n = 6L, ...) {
   if (is.null(x$design)) {
     best <- x$grid[which.max(x$grid$power), ]
     cat_lines(paste0(
-      "No design in the ranges was found to reach it. The highest share seen was ", whole_percent(best$power, 1L), " (", size_words(best),
+      "No design in the ranges was found to reach it. The highest share seen was ", percent(best$power, 1L), " (", size_words(best),
       "). Search larger ranges."
     ))
   } else {
@@ -157,7 +154,7 @@ print.hlm_design_search <- function(x, n = 6L, ...) {
     one <- table[place, ]
     cat_lines(paste0(size_words(one), ", cost ", format(one$cost, big.mark = ",")), indent = 1L)
     cat_lines(paste0(
-      "Power ", whole_percent(one$power, 1L), " [", whole_percent(one$power_lower, 1L), ", ", whole_percent(one$power_upper, 1L), "] in ",
+      "Power ", percent(one$power, 1L), " [", percent(one$power_lower, 1L), ", ", percent(one$power_upper, 1L), "] in ",
       format(x$confirm, big.mark = ","),
       " replicates of its own", compatible_words(one), "."
     ))

@@ -133,12 +133,7 @@ coarse_grid <- function(space) {
 
 # Every set of sizes has random numbers of its own, so that the errors of neighbours are independent.
 simulate_sizes <- function(search, sizes, nsim, confirmed) {
-  arguments <- search$design$arguments
-  cells <- lapply(seq_len(nrow(sizes)), function(i) {
-    changed <- arguments
-    changed[names(sizes)] <- as.list(sizes[i, , drop = FALSE])
-    make_study(changed)
-  })
+  cells <- lapply(seq_len(nrow(sizes)), function(i) changed_study(search$design, as.list(sizes[i, , drop = FALSE])))
   seed <- (search$seed + 7919 * search$calls) %% .Machine$integer.max
   settings <- power_settings(nsim, search$alpha, search$ddf, search$variance_tests, 0.95, seed, search$threads, FALSE)
   result <- run_power(lapply(cells, study_cell, settings = settings), sizes, settings)

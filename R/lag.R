@@ -36,6 +36,15 @@ time_values <- function(x, name, origin = NULL) {
   list(values = as.double(x), origin = NULL)
 }
 
+# A column of data as such numbers.
+time_column <- function(data, name, origin = NULL) time_values(plain_column(data[[name]]), name, origin)$values
+
+# The times of a fit's analysed rows; NULL where it knows no time.
+fit_times <- function(fit) {
+  origin <- if (length(fit$means)) fit$means[[1L]]$origin
+  if (!is.null(fit$time)) time_column(fit$data, fit$time, origin)[fit$rows]
+}
+
 # One number per distinct time, equal for times that differ by rounding only (0.1 * 3 and 0.3).
 time_key <- function(time) {
   round(time, 8L)
@@ -93,7 +102,7 @@ session_step <- function(person, time) {
 fit_session_step <- function(fit, data, clock) {
   expr <- if (length(fit$means)) fit$means[[1L]]$id else fit$spec$id
   if (is.null(expr) || is.null(clock)) return(1L)
-  session_step(group_labels(expr, as.list(data), environment(fit$formula)), time_values(plain_column(data[[clock]]), clock)$values)
+  session_step(group_labels(expr, as.list(data), environment(fit$formula)), time_column(data, clock))
 }
 
 # "4 in hour" beside a count of sessions, where sessions are not one unit of time apart.

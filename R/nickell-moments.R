@@ -58,11 +58,6 @@ fit_panel <- function(fit, lag, degree = 0L) {
   panel_moments(as.integer(person_factor(fit)$codes), fit_times(fit) / lag, degree)
 }
 
-fit_times <- function(fit) {
-  origin <- if (length(fit$means)) fit$means[[1L]]$origin
-  time_values(fit$data[[fit$time]], fit$time, origin)$values[fit$rows]
-}
-
 powers <- function(panel, rho, shift = 0L) rho^(seq_len(ncol(panel$c)) + shift)
 
 # In units of sigma^2: the covariance of the centred earlier value and error, and the sum of squares of the former.

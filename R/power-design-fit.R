@@ -38,12 +38,8 @@ design_sizes <- function(fit) {
     abort_hlm("design", "A design has patients and at most therapists above them; this fit has {.val {group_names(fit)}}. Write it with {.fn hlm_design}.")
   }
   codes <- groups[[person]]$codes
-  session <- if (is.null(fit$time)) {
-    stats::ave(seq_along(codes), codes, FUN = seq_along)
-  } else {
-    time <- time_values(plain_column(fit$data[[fit$time]]), fit$time)$values[fit$rows]
-    match(time, sort(unique(time)))
-  }
+  time <- fit_times(fit)
+  session <- if (is.null(time)) stats::ave(seq_along(codes), codes, FUN = seq_along) else match(time, sort(unique(time)))
   # a lag takes the first sessions out of the analysis, not out of the study
   session <- session + max(0L, fit$means[[1L]]$lag)
   last <- as.integer(tapply(session, codes, max))
@@ -125,7 +121,7 @@ design_x_of <- function(fit, label, columns, sizes) {
     formula <- stats::update.formula(formula, . ~ . + (1 | therapist))
   }
   if (!is.null(fit$time) && design_has_time(fit)) {
-    d$time <- time_values(plain_column(fit$data[[fit$time]]), fit$time)$values[fit$rows]
+    d$time <- fit_times(fit)
     formula <- stats::update.formula(formula, . ~ . + time)
   }
   own <- suppressMessages(suppressWarnings(hlm(formula, d, id = "patient"), classes = "hlm_warning"))

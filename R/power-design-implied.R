@@ -71,7 +71,7 @@ print_study_size <- function(truth) {
   )
   cat_lines(paste0(paste(size, collapse = ", "), "."))
   if (truth$dropout$kind != "none") cat_lines(paste0("Dropout: ", truth$dropout$text, "."))
-  if (truth$missing > 0) cat_lines(paste0("A single session is missed with a chance of ", whole_percent(truth$missing), "."))
+  if (truth$missing > 0) cat_lines(paste0("A single session is missed with a chance of ", percent(truth$missing, 0L), "."))
 }
 
 patients_each <- function(truth) {
@@ -86,8 +86,8 @@ print_study_x <- function(truth) {
   variance <- c(x$sd_therapist, x$sd_between, x$sd_within, x$error_sd)^2
   share <- variance / sum(variance)
   parts <- c(
-    if (share[[1L]] > 0) paste(whole_percent(share[[1L]]), "between therapists"), paste(whole_percent(share[[2L]]), "between patients"),
-    paste(whole_percent(share[[3L]]), "true change within patients"), if (share[[4L]] > 0) paste(whole_percent(share[[4L]]), "measurement error")
+    if (share[[1L]] > 0) paste(percent(share[[1L]], 0L), "between therapists"), paste(percent(share[[2L]], 0L), "between patients"),
+    paste(percent(share[[3L]], 0L), "true change within patients"), if (share[[4L]] > 0) paste(percent(share[[4L]], 0L), "measurement error")
   )
   cat_lines(paste0("x: SD ", short(sqrt(sum(variance))), " as measured; of its variance ", paste(parts, collapse = ", "), "."))
   if (x$trend != 0 || x$trend_sd > 0) {
@@ -119,7 +119,7 @@ print_study_y <- function(truth) {
     cat_lines("Moderator: normal, mean 0, SD 1.")
   } else {
     cat_lines(paste0(
-      "Moderator: two groups, ", whole_percent(moderator$share), " in the second, coded ", short(moderator$low), " and ", short(moderator$high),
+      "Moderator: two groups, ", percent(moderator$share, 0L), " in the second, coded ", short(moderator$low), " and ", short(moderator$high),
       " (effects are differences between the groups; the other effects averages over them)."
     ))
   }
@@ -142,13 +142,13 @@ print_study_implied <- function(x) {
     format(round(implied$rows), big.mark = ","), " rows expected in the analysis (", formatC(implied$sessions, format = "f", digits = 1L), " per patient)"
   )
   stay <- implied$retention[[length(implied$retention)]]
-  cat_lines(paste0(rows, if (stay < 1) paste0("; ", whole_percent(stay), " of the patients are still there at session ", truth$n_sessions), "."))
+  cat_lines(paste0(rows, if (stay < 1) paste0("; ", percent(stay, 0L), " of the patients are still there at session ", truth$n_sessions), "."))
   icc <- paste0("ICC of y ", formatC(implied$icc[["patient"]], format = "f", digits = 2L), " (patients)")
   if (!is.null(truth$n_therapists)) icc <- paste0(icc, ", ", formatC(implied$icc[["therapist"]], format = "f", digits = 2L), " (therapists)")
   explained <- implied$explained[!is.na(implied$explained) & implied$explained > 0]
   where <- c(session = "within patients", patient = "between patients", therapist = "between therapists")
   if (length(explained)) {
-    icc <- paste0(icc, "; effects explain ", paste(whole_percent(explained, 1L), "of the variance of y", where[names(explained)], collapse = ", "))
+    icc <- paste0(icc, "; effects explain ", paste(percent(explained, 1L), "of the variance of y", where[names(explained)], collapse = ", "))
   }
   cat_lines(paste0(icc, "."))
   r <- implied$reliability

@@ -35,7 +35,7 @@ x_variances <- function(a) {
   if (true_within < 1e-9 && a$n_sessions > 1L) {
     higher <- shares$patient + shares$therapist
     abort_hlm("data", c(
-      "Of the variance of x {whole_percent(higher)} lie between patients (and therapists) and {whole_percent(1 - a$reliability)} are measurement error
+      "Of the variance of x {percent(higher, 0L)} lie between patients (and therapists) and {percent(1 - a$reliability, 0L)} are measurement error
        ({.arg reliability} = {a$reliability}): nothing is left to vary truly within patients.",
       i = "Give a higher {.arg reliability} or a lower {.arg icc_x}."
     ))
@@ -90,7 +90,6 @@ y_variances <- function(a, x, effects) {
   )
   varying <- x$within * (effects$slope_sd^2 + effects$slope_sd_therapist^2)
   left <- if (a$variances == "total") total - explained - c(0, 0, varying) else total
-  level <- c(therapist = "icc_therapist", patient = "icc", session = "1 - icc")
   bad <- names(left)[left < -1e-12 | names(left) == "session" & left < 1e-12]
   if (length(bad)) {
     level <- bad[[1L]]

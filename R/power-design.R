@@ -122,7 +122,12 @@ update.hlm_study <- function(object, ...) {
   changes <- list(...)
   unknown <- setdiff(names(changes) %||% rep("", length(changes)), setdiff(names(formals(hlm_design)), "..."))
   if (length(unknown)) abort_hlm("data", "{.val {unknown}} {?is/are} no argument{?s} of {.fn hlm_design}: write {.code update(design, n_patients = 120)}.")
-  arguments <- object$arguments
+  changed_study(object, changes)
+}
+
+# The design made again with some of its arguments changed.
+changed_study <- function(study, changes) {
+  arguments <- study$arguments
   arguments[names(changes)] <- changes
   make_study(arguments)
 }

@@ -29,13 +29,11 @@ abort_dropout <- function(given, why = NULL) {
 dropout_numbers <- function(x) {
   if (!length(x) || anyNA(x) || any(x < 0 | x >= 1)) abort_dropout(x, "Shares and hazards are numbers from 0 to below 1.")
   if (length(x) == 1L) {
-    text <- paste(whole_percent(x), "by the last session, unrelated to anything (MCAR)")
+    text <- paste(percent(x, 0L), "by the last session, unrelated to anything (MCAR)")
     return(list(kind = "mcar", odds = 1, share = as.double(x), text = text))
   }
   list(kind = "mcar", odds = 1, hazards = as.double(x), text = "with the hazards given, unrelated to anything (MCAR)")
 }
-
-whole_percent <- function(x, digits = 0L) percent(x, digits)
 
 dropout_words <- function(words) {
   text <- tolower(trimws(words))

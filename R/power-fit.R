@@ -29,7 +29,7 @@ fit_cell <- function(fit, effects, change, settings) {
   }
   truth <- truth[design$x_names]
   tests <- if (settings$variance_tests) reduced_tests(sized, design) else list()
-  contrasts <- fit_contrasts(sized)
+  contrasts <- contextual_contrasts(sized)
   table <- fit_effects(sized, truth, tests, contrasts, fit)
   list(
     kind = "fit", design = design, reml = isTRUE(fit$REML), theta = as.double(fit$core$theta), beta = as.double(truth), sigma = fit$core$sigma,
@@ -65,8 +65,6 @@ fit_bw_df <- function(fit, contrasts) {
   rows <- rbind(diag(length(kept_columns(fit))), contrasts)
   apply(rows, 1L, inference$df)
 }
-
-fit_contrasts <- function(fit) contextual_contrasts(fit)
 
 fit_effects <- function(sized, truth, tests, contrasts, fit) {
   coefs <- sized$spec$coefs
@@ -136,7 +134,7 @@ row_codes <- function(fit) {
     ))
   }
   if (length(above) > 1L) abort_hlm("design", "Other sizes are available for models with one level above the patients, not {length(above)}.")
-  time <- if (is.null(fit$time)) seq_len(n_rows(fit)) else time_values(plain_column(fit$data[[fit$time]]), fit$time)$values[fit$rows]
+  time <- fit_times(fit) %||% seq_len(n_rows(fit))
   therapist <- if (length(above)) groups[[above]]$codes else rep(1L, n_rows(fit))
   list(person = groups[[person]]$codes, therapist = therapist, time = time, nested = length(above) > 0L)
 }
@@ -188,10 +186,11 @@ fit_of_rows <- function(fit, rows) {
   atoms <- unlist(lapply(fit$spec$bars, function(bar) lapply(group_atoms(bar$group), expr_text)))
   atoms <- unique(c(atoms, vapply(group_atoms(fit$spec$id), expr_text, "")))
   person <- fit$design$groups[[pilot_person(fit)]]
+  codes <- row_codes(fit)
   for (name in atoms) {
     old <- fit$data[[name]][fit$rows]
     own <- !is.null(old) && constant_within(match(old, unique(old)), person)
-    top <- own && same_partition(match(old, unique(old)), row_codes(fit)$therapist) && row_codes(fit)$nested
+    top <- own && codes$nested && same_partition(match(old, unique(old)), codes$therapist)
     data[[name]] <- if (top) rows$therapist else rows$person
   }
   if (!is.null(fit$time) && any(rows$shift > 0)) {

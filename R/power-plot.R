@@ -39,7 +39,7 @@ plot_power_rows <- function(x, effects, true_only) {
     if (length(unknown)) abort_hlm("data", c("{.arg effects} names {.val {unknown}}, which {?is/are} not in the result.", i = "Effects: {.val {known}}."))
     table <- table[table$effect %in% effects, ]
   } else {
-    table <- table[!table$effect %in% c("intercept", "(Intercept)"), ]
+    table <- without_intercept(table)
     if (true_only && any(table$quantity %in% "power")) table <- table[table$effect %in% table$effect[table$quantity %in% "power"], ]
   }
   name <- if (is.null(x$design)) table$term else table$label

@@ -59,8 +59,11 @@ percent_range <- function(table, name) {
   ifelse(is.na(table[[name]]), "", shown)
 }
 
+# A design's intercept and a fit's.
+without_intercept <- function(table) table[!table$effect %in% c("intercept", "(Intercept)"), ]
+
 print_power_single <- function(x) {
-  table <- x$table[x$table$effect != "intercept" & x$table$effect != "(Intercept)", ]
+  table <- without_intercept(x$table)
   number <- function(value) ifelse(is.na(value), "", vapply(value, function(v) format(signif(v, 3L), scientific = 6L), ""))
   names <- if (is.null(x$design)) table$term else table$label
   for (kind in c("power", "type-I error")) {
@@ -92,7 +95,7 @@ print_power_single <- function(x) {
 
 # Rows: designs; columns: effects, share significant.
 print_power_grid <- function(x, most = 40L) {
-  table <- x$table[!x$table$effect %in% c("intercept", "(Intercept)"), ]
+  table <- without_intercept(x$table)
   effects <- unique(table$effect)
   cells <- do.call(paste, c(x$cells[x$vary], sep = "\r"))
   place <- match(do.call(paste, c(table[x$vary], sep = "\r")), cells)

@@ -20,7 +20,7 @@
 #' hlm(y ~ wb(x) + (1 | patient), study)
 simulate.hlm_study <- function(object, nsim = 1, seed = NULL, ...) {
   check_dots(...)
-  nsim <- check_refit_nsim(nsim)
+  nsim <- check_nsim(nsim, 1L)
   seed <- check_boot_seed(seed)
   study <- study_core(object)
   pieces <- lapply(seq_len(nsim), function(i) cbind(replicate = i, study_rows(study, seed, i)))

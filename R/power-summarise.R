@@ -6,7 +6,7 @@ summarise_cell <- function(cell, draws, settings) {
   effects <- cell$effects
   coefficients <- which(effects$kind != "variance")
   rows <- lapply(seq_along(coefficients), function(j) {
-    summarise_coefficient(draws$beta[, j], draws$se[, j], draws$df[, j], usable_status(draws$status), effects$truth[[coefficients[[j]]]], settings)
+    summarise_coefficient(draws$beta[, j], draws$se[, j], draws$df[, j], boot_usable(draws$status), effects$truth[[coefficients[[j]]]], settings)
   })
   variances <- which(effects$kind == "variance")
   rows <- c(rows, lapply(seq_along(variances), function(j) summarise_variance(cell, draws, j, effects$truth[[variances[[j]]]], settings)))
@@ -14,8 +14,6 @@ summarise_cell <- function(cell, draws, settings) {
   quantity <- ifelse(is.na(effects$truth), NA_character_, ifelse(effects$truth == 0, "type-I error", "power"))
   cbind(effects[c("effect", "term", "label", "kind", "truth")], quantity = quantity, table, stringsAsFactors = FALSE)
 }
-
-usable_status <- function(status) as.integer(status) <= 2L
 
 summarise_coefficient <- function(estimate, se, df, usable, truth, settings) {
   ok <- usable & is.finite(estimate) & is.finite(se) & se > 0 & !is.na(df) & df > 0
@@ -34,7 +32,7 @@ summarise_variance <- function(cell, draws, j, truth, settings) {
   smaller <- draws$reduced[[j]]
   sd <- column_sd(draws, cell$shapes, place$t, place$k)
   lrt <- pmax(0, smaller$criterion - draws$criterion)
-  ok <- usable_status(draws$status) & usable_status(smaller$status) & is.finite(lrt) & is.finite(sd)
+  ok <- boot_usable(draws$status) & boot_usable(smaller$status) & is.finite(lrt) & is.finite(sd)
   significant <- vapply(lrt[ok], chibar_p, 0, base = place$base, weights = c(0.5, 0.5)) < settings$alpha
   measures(sd[ok], NULL, significant, NULL, truth, settings)
 }

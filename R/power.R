@@ -81,11 +81,7 @@ power_hlm.hlm_study <- function(x, nsim = 1000, effects = NULL, alpha = 0.05, dd
   settings <- power_settings(nsim, alpha, ddf, variance_tests, conf.level, seed, threads, keep)
   x <- with_effects(x, effects)
   grid <- vary_grid(vary, setdiff(names(formals(hlm_design)), "..."), x$arguments)
-  studies <- lapply(grid$changes, function(change) {
-    arguments <- x$arguments
-    arguments[names(change)] <- change
-    make_study(arguments)
-  })
+  studies <- lapply(grid$changes, changed_study, study = x)
   cells <- lapply(studies, study_cell, settings = settings)
   result <- run_power(cells, grid$table, settings)
   result$design <- x
@@ -97,18 +93,16 @@ with_effects <- function(study, effects) {
   if (is.null(effects)) return(study)
   known <- c("within", "between", "interaction", "between_therapist", "moderator_effect", "moderation", "moderator_trend", "trend_y", "trend_x")
   check_effects(effects, known, "argument{?s} of {.fn hlm_design}")
-  arguments <- study$arguments
   # the spread of a trend between patients stays as it is
   for (name in intersect(names(effects), c("trend_y", "trend_x"))) {
-    old <- arguments[[name]]
+    old <- study$arguments[[name]]
     if (length(old) > 1L) {
       old[["mean"]] <- effects[[name]]
       effects <- as.list(effects)
       effects[[name]] <- old
     }
   }
-  arguments[names(effects)] <- as.list(effects)
-  make_study(arguments)
+  changed_study(study, as.list(effects))
 }
 
 check_effects <- function(effects, known, what) {
@@ -215,5 +209,3 @@ run_power <- function(cells, table, settings) {
     class = "hlm_power"
   )
 }
-
-status_names <- c("converged", "boundary", "failed", "unidentified")

@@ -70,6 +70,14 @@ without_own_progress <- function(code) {
   code
 }
 
+# The value of `call(callback)`, a call of compiled code that counts `total` steps and hands `callback` on.
+call_progress <- function(total, what, call) {
+  step <- local_progress(total, what)
+  value <- call(progress_callback(step))
+  step(total)
+  value
+}
+
 # What the compiled code calls at each poll; NULL saves it the call.
 progress_callback <- function(step, offset = 0L) {
   if (identical(step, silent_progress)) return(NULL)

@@ -193,7 +193,7 @@ reciprocal_rows <- function(data, subset) {
 }
 
 first_time <- function(data, time) {
-  values <- time_values(plain_column(data[[time]]), time)$values
+  values <- time_column(data, time)
   if (all(is.na(values))) abort_hlm("data", "The time variable {.var {time}} is missing in every row.")
   min(values, na.rm = TRUE)
 }
@@ -201,7 +201,7 @@ first_time <- function(data, time) {
 # A session back in the units of time.
 reciprocal_step <- function(data, settings, caller) {
   id <- if (is.character(settings$id)) str2lang(backticked(settings$id, data)) else settings$id
-  session_step(group_labels(id, as.list(data), caller), time_values(plain_column(data[[settings$time]]), settings$time)$values)
+  session_step(group_labels(id, as.list(data), caller), time_column(data, settings$time))
 }
 
 # A variable of the data by name: the two fits have different rows, so values per row could belong to one of them only.

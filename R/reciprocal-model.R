@@ -78,7 +78,7 @@ panel_of <- function(direction, data, settings, env) {
   frame$atoms <- evaluate_atoms(spec, frame, env)
   frame <- add_persons(frame, spec)
   person <- frame$factors[[frame$id]]
-  time <- time_values(plain_column(data[[settings$time]]), settings$time)$values
+  time <- time_column(data, settings$time)
   check_duplicate_times(person$codes, time, person$levels, list(id = frame$id, time = settings$time))
   list(codes = person$codes, levels = person$levels, id = frame$id, time = time)
 }

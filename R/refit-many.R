@@ -66,31 +66,26 @@ refit_many.hlm <- function(fit, outcomes = NULL, nsim = 1000, seed = NULL, ddf =
   smaller <- reduced_models(fit, reduced)
   drawn <- is.null(outcomes)
   if (drawn) {
-    nsim <- check_refit_nsim(nsim)
+    nsim <- check_nsim(nsim, 1L)
     seed <- check_boot_seed(seed)
   } else {
     if (!missing(nsim) || !is.null(seed)) abort_hlm("data", "{.arg nsim} and {.arg seed} are for outcomes that are drawn, not for those in {.arg outcomes}.")
     outcomes <- outcome_matrix(fit, outcomes)
     nsim <- ncol(outcomes)
   }
-  step <- local_progress(nsim, "Refits")
   options <- list(
     nsim = nsim, seed = seed %||% 0, tests = tests, reduced = smaller, threads = hlm_threads(threads), max_iter = fit$control$max_iter,
-    tol = fit$control$tol, start = if (!drawn) fit$control$start, progress = progress_callback(step)
+    tol = fit$control$tol, start = if (!drawn) fit$control$start
   )
-  many <- new_refits(fit, engine_refit_many(known_design(fit), reml, fit$core, outcomes, options), smaller, tests)
+  draws <- call_progress(nsim, "Refits", function(progress) {
+    engine_refit_many(known_design(fit), reml, fit$core, outcomes, c(options, list(progress = progress)))
+  })
+  many <- new_refits(fit, draws, smaller, tests)
   many <- c(many, list(
     truth = if (drawn) drop_matrix(boot_parameters(fit, estimates_row(fit))$values), ddf = tests, reml = reml, nsim = nsim, seed = seed, fit = fit
   ))
   report_replicates(many, "matrices")
   structure(many, class = "hlm_refits")
-}
-
-check_refit_nsim <- function(nsim) {
-  if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 1 && nsim <= 1e7) || nsim != round(nsim)) {
-    abort_hlm("data", "{.arg nsim} must be a whole number of at least 1, not {.val {nsim}}.")
-  }
-  as.integer(nsim)
 }
 
 # What the core calls it. Between-within and residual degrees of freedom do not change from replicate to replicate.
@@ -165,7 +160,7 @@ new_refits <- function(fit, draws, smaller, tests) {
   usable <- boot_usable(draws$status)
   names <- fit$design$x_names[kept_columns(fit)]
   named <- function(values) {
-    values[!usable, ] <- NA_real_
+    values <- replace_rows(values, !usable)
     dimnames(values) <- list(NULL, names)
     values
   }
@@ -174,7 +169,6 @@ new_refits <- function(fit, draws, smaller, tests) {
   df <- named(if (tests == "none") array(Inf, dim(draws$df)) else draws$df)
   statistic <- beta / se
   parameters <- boot_parameters(fit, draws)
-  parameters$values[!usable, ] <- NA_real_
   criterion <- replace(draws$criterion, !usable, NA_real_)
   lrt <- vapply(draws$reduced, function(r) {
     # a reduced model cannot fit better; rounding of two searches can say so
@@ -183,7 +177,7 @@ new_refits <- function(fit, draws, smaller, tests) {
   list(
     beta = beta, se = se, df = df, statistic = statistic, p.value = 2 * stats::pt(abs(statistic), df, lower.tail = FALSE),
     theta = replace_rows(draws$theta, !usable), sigma = replace(draws$sigma, !usable, NA_real_), criterion = criterion,
-    parameters = parameters$values, kind = parameters$kind,
+    parameters = replace_rows(parameters$values, !usable), kind = parameters$kind,
     lrt = if (length(smaller)) matrix(lrt, length(criterion), dimnames = list(NULL, names(smaller))),
     lrt_status = if (length(smaller)) as.data.frame(lapply(stats::setNames(draws$reduced, names(smaller)), `[[`, "status"), optional = TRUE),
     status = draws$status

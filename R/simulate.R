@@ -39,11 +39,10 @@ simulate.hlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
     state <- structure(seed, kind = as.list(RNGkind()))
   }
   from <- with_effects_kept(object, random_choice(object, re.form))
-  step <- local_progress(nsim, "Simulation")
-  options <- list(
-    type = "parametric", nsim = nsim, seed = check_boot_seed(NULL), threads = engine_threads(from$design), progress = progress_callback(step)
-  )
-  outcomes <- engine_bootstrap_samples(known_design(from), isTRUE(from$REML), from$core, options, seq_len(nsim))
+  options <- list(type = "parametric", nsim = nsim, seed = check_boot_seed(NULL), threads = engine_threads(from$design))
+  outcomes <- call_progress(nsim, "Simulation", function(progress) {
+    engine_bootstrap_samples(known_design(from), isTRUE(from$REML), from$core, c(options, list(progress = progress)), seq_len(nsim))
+  })
   draws <- lapply(outcomes, function(value) as.double(stats::naresid(object$na.action, value)))
   names(draws) <- paste0("sim_", seq_along(draws))
   rows <- stats::naresid(object$na.action, stats::setNames(object$design$y, row_names(object)))

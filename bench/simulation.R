@@ -78,5 +78,5 @@ if (!quick) {
       sprintf("%.0f (refits), %.0f (with tests)", lme4_refits[["cpu"]] / ours[["cpu"]], lme4_tests[["cpu"]] / ours[["cpu"]])),
     row("the same with two threads", two), "",
     sprintf("t and df of the same outcomes differ from lmerTest's by at most %.1g (relative).", worst)
-  ), "bench/simulation.md")
+  ), sprintf("bench/results/%s-simulation.md", Sys.Date()))
 }

@@ -53,8 +53,8 @@ test_that("a variance is tested by the half-half mixture", {
   cell <- list(variances = list(list(t = 1L, k = 1L, base = 0L)), shapes = list(list(q = 1L, structure = "unstructured")))
   # the 10 % point of chi-square with 1 df is the 5 % point of the mixture
   lrt <- c(0, stats::qchisq(0.90, 1) + c(-0.01, 0.01), 5)
-  draws <- list(theta = matrix(0.5, 5L), sigma = rep(1, 5), criterion = rep(10, 5), status = c(1, 1, 1, 2, 3),
-    reduced = list(list(criterion = 10 + c(lrt, 9), status = rep(1, 5))))
+  draws <- list(theta = matrix(0.5, 5L), sigma = rep(1, 5), criterion = rep(10, 5), status = status_factor(c(1, 1, 1, 2, 3)),
+    reduced = list(list(criterion = 10 + c(lrt, 9), status = status_factor(rep(1, 5)))))
   one <- summarise_variance(cell, draws, 1L, 0.5, settings_for(5L))
   expect_identical(c(one$usable, one$significant), c(4L, 2L))
   expect_equal(one$estimate, 0.5)

@@ -1,12 +1,9 @@
 //! Entry points of the bootstrap and the jackknife.
 
 use crate::condition::guard;
-use crate::convert::{count, flag, indices, named, numbers, wrong, DesignSource};
-use crate::fit::control_of;
-use crate::interrupt::{progress_of, run_watched};
-use crate::replicates::{parameters, seed_of};
+use crate::convert::{count, flag, indices, numbers, wrong, DesignSource};
+use crate::replicates::{parameters, Replication};
 use extendr_api::prelude::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use wbhlm_core::bootstrap::{self, Options, Replicate, Sample, Scheme, Source};
 use wbhlm_core::error::CoreError;
 
@@ -14,37 +11,20 @@ use wbhlm_core::error::CoreError;
 struct Request {
     scheme: Box<dyn Scheme>,
     options: Options,
-    threads: usize,
-    progress: Option<Function>,
+    replication: Replication,
 }
 
+/// `options`: those of [`Replication`], type, group.
 fn request(options: &Robj) -> Result<Request, CoreError> {
-    let fields = named(options, "options")?;
-    let (control, threads) = control_of(options)?;
+    let (replication, fields) = Replication::of(options)?;
     let text = fields.get("type").and_then(Robj::as_str).ok_or_else(|| wrong("type must be text"))?;
     let group = match fields.get("group").filter(|g| !g.is_null()) {
         None => None,
         group => Some(count(group, 1, "group")? - 1),
     };
-    Ok(Request {
-        scheme: bootstrap::scheme(text)?,
-        options: Options {
-            replicates: count(fields.get("nsim"), 1, "nsim")?,
-            seed: seed_of(fields.get("seed"))?,
-            group,
-            control,
-        },
-        threads,
-        progress: progress_of(options)?,
-    })
-}
-
-/// The request's watch over a computation.
-fn watched<T: Send>(
-    request: &Request,
-    task: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T, CoreError> + Send,
-) -> Result<T, CoreError> {
-    run_watched(request.threads, request.progress.as_ref(), task)
+    let Replication { replicates, seed, ref control, .. } = replication;
+    let options = Options { replicates, seed, group, control: control.clone() };
+    Ok(Request { scheme: bootstrap::scheme(text)?, options, replication })
 }
 
 fn replicates_list(replicates: &[Replicate], p: usize, m: usize, residual: usize) -> List {
@@ -61,7 +41,7 @@ fn core_bootstrap(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
-        let replicates = watched(&request, |stop, done| {
+        let replicates = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             bootstrap::run(&source, scheme, wanted, stop, done)
         })?;
@@ -83,7 +63,7 @@ fn core_bootstrap_samples(design: Robj, reml: Robj, theta: Robj, beta: Robj, sig
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
-        let samples = watched(&request, |stop, done| {
+        let samples = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             bootstrap::samples(&source, scheme, wanted, &which, stop, done)
         })?;
@@ -108,7 +88,7 @@ fn core_jackknife(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design()?, flag(&reml, "reml")?);
         let wanted = &request.options;
-        let replicates = watched(&request, |stop, done| {
+        let replicates = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             bootstrap::jackknife(&source, wanted.group, &block, &wanted.control, stop, done)
         })?;

@@ -48,6 +48,14 @@ pub fn items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
     Ok(list.values().collect())
 }
 
+/// The same, none where there is no list.
+pub fn optional_items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
+    match present(list) {
+        None => Ok(Vec::new()),
+        list => items(list.as_ref(), what),
+    }
+}
+
 /// A value that is there and not NULL.
 pub fn present(value: Option<&Robj>) -> Option<Robj> {
     value.filter(|v| !v.is_null()).cloned()

@@ -1,11 +1,48 @@
 //! What the entry points that compute many replicates have in common: options, and replicates as flat vectors
 //! in R's column-major order (replicates × parameters).
 
-use crate::convert::wrong;
+use crate::convert::{count, named, wrong, Fields};
+use crate::fit::control_of;
+use crate::interrupt::{progress_of, run_watched};
 use extendr_api::prelude::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use wbhlm_core::error::CoreError;
 use wbhlm_core::estimates::Brief;
+use wbhlm_core::optimize::Control;
 use wbhlm_core::replicates::{Replicate, ReplicateStatus};
+
+/// How many replicates, from which random numbers, and how they are computed.
+pub struct Replication {
+    pub replicates: usize,
+    pub seed: u64,
+    pub control: Control,
+    threads: usize,
+    progress: Option<Function>,
+}
+
+impl Replication {
+    /// From R's options: nsim, seed, threads, progress, max_iter, tol, start; and all options by name.
+    pub fn of(options: &Robj) -> Result<(Self, Fields), CoreError> {
+        let fields = named(options, "options")?;
+        let (control, threads) = control_of(options)?;
+        let replication = Replication {
+            replicates: count(fields.get("nsim"), 1, "nsim")?,
+            seed: seed_of(fields.get("seed"))?,
+            control,
+            threads,
+            progress: progress_of(options)?,
+        };
+        Ok((replication, fields))
+    }
+
+    /// Runs `task` on the pool, watched from R.
+    pub fn watched<T: Send>(
+        &self,
+        task: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T, CoreError> + Send,
+    ) -> Result<T, CoreError> {
+        run_watched(self.threads, self.progress.as_ref(), task)
+    }
+}
 
 /// A seed: a whole number, not negative.
 pub fn seed_of(seed: Option<&Robj>) -> Result<u64, CoreError> {

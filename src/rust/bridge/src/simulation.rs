@@ -2,10 +2,8 @@
 
 use crate::bootstrap::estimates;
 use crate::condition::guard;
-use crate::convert::{count, flag, indices, items, named, present, wrong, DesignSource};
-use crate::fit::control_of;
-use crate::interrupt::{progress_of, run_watched};
-use crate::replicates::{by_column, parameters, seed_of, status_code};
+use crate::convert::{count, flag, indices, optional_items, present, wrong, DesignSource};
+use crate::replicates::{by_column, parameters, seed_of, status_code, Replication};
 use crate::study;
 use extendr_api::prelude::*;
 use wbhlm_core::bootstrap::rng::Random;
@@ -17,38 +15,29 @@ use wbhlm_core::simulation::{Options, Tested, Tests};
 
 struct Request {
     options: Options,
-    threads: usize,
-    progress: Option<Function>,
+    replication: Replication,
+    /// Designs of smaller models, where there are any.
+    reduced: Vec<Robj>,
 }
 
-/// nsim, seed, first (0-based number of the first replicate), tests, threads, progress, max_iter, tol, start.
+/// `options`: those of [`Replication`], first (0-based number of the first replicate), tests, contrasts, reduced.
 fn request(options: &Robj) -> Result<Request, CoreError> {
-    let fields = named(options, "options")?;
-    let (control, threads) = control_of(options)?;
+    let (replication, fields) = Replication::of(options)?;
     let tests = fields.get("tests").and_then(Robj::as_str).ok_or_else(|| wrong("tests must be text"))?;
     let first = match present(fields.get("first")) {
         None => 0,
         Some(first) => indices(Some(&first), "first")?.first().copied().ok_or_else(|| wrong("first must be a number"))?,
     };
-    Ok(Request {
-        options: Options {
-            replicates: count(fields.get("nsim"), 1, "nsim")?,
-            first,
-            seed: seed_of(fields.get("seed"))?,
-            control,
-            tests: Tests::named(tests)?,
-            contrasts: contrasts_of(present(fields.get("contrasts")))?,
-        },
-        threads,
-        progress: progress_of(options)?,
-    })
+    let Replication { replicates, seed, ref control, .. } = replication;
+    let contrasts = contrasts_of(fields.get("contrasts"))?;
+    let options = Options { replicates, first, seed, control: control.clone(), tests: Tests::named(tests)?, contrasts };
+    Ok(Request { options, replication, reduced: optional_items(fields.get("reduced"), "reduced")? })
 }
 
 /// A list with the weights of one combination of the coefficients in each element.
-fn contrasts_of(given: Option<Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
-    let Some(given) = given else { return Ok(Vec::new()) };
+fn contrasts_of(given: Option<&Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
     let weights = |row: Robj| row.as_real_slice().map(<[f64]>::to_vec).ok_or_else(|| wrong("contrasts must be double vectors"));
-    items(Some(&given), "contrasts")?.into_iter().map(weights).collect()
+    optional_items(given, "contrasts")?.into_iter().map(weights).collect()
 }
 
 /// `tested` columns: coefficients and contrasts.
@@ -75,18 +64,14 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
         let (theta, beta, sigma) = estimates(&theta, &beta, &sigma)?;
         let source = DesignSource::new(&design)?;
         let (design, reml) = (source.design()?, flag(&reml, "reml")?);
-        let smaller = match present(named(&options, "options")?.get("reduced")) {
-            None => Vec::new(),
-            reduced => items(reduced.as_ref(), "reduced")?,
-        };
-        let sources = smaller.iter().map(DesignSource::new).collect::<Result<Vec<_>, CoreError>>()?;
+        let sources = request.reduced.iter().map(DesignSource::new).collect::<Result<Vec<_>, CoreError>>()?;
         let designs = sources.iter().map(DesignSource::design).collect::<Result<Vec<_>, CoreError>>()?;
         let outcomes = match outcomes.is_null() {
             true => None,
             false => Some(outcomes.as_real_slice().ok_or_else(|| wrong("outcomes must be double"))?),
         };
         let wanted = &request.options;
-        let replicates = run_watched(request.threads, request.progress.as_ref(), |stop, done| {
+        let replicates = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
             let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
             refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
@@ -104,9 +89,7 @@ fn core_study(study: Robj, analysis: Robj, options: Robj) -> Robj {
         let request = request(&options)?;
         let (study, analysis) = (study::study(&study)?, study::analysis(&analysis)?);
         let wanted = &request.options;
-        let replicates = run_watched(request.threads, request.progress.as_ref(), |stop, done| {
-            core_study::run(&study, &analysis, wanted, stop, done)
-        })?;
+        let replicates = request.replication.watched(|stop, done| core_study::run(&study, &analysis, wanted, stop, done))?;
         let p = analysis.fixed.len();
         let m = analysis.random.iter().map(|term| term.structure.n_theta(term.columns.len())).sum();
         let size = |pick: fn(&Studied) -> usize| replicates.iter().map(|r| pick(r) as i32).collect::<Vec<i32>>();

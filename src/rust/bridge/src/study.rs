@@ -1,6 +1,6 @@
 //! A study and its analysis as R lists (design/0011), read into the core's structures.
 
-use crate::convert::{count, flag, indices, items, named, numbers, present, wrong, Fields};
+use crate::convert::{count, flag, indices, items, named, numbers, optional_items, wrong, Fields};
 use extendr_api::prelude::*;
 use wbhlm_core::covariance;
 use wbhlm_core::error::CoreError;
@@ -112,17 +112,16 @@ pub fn analysis(list: &Robj) -> Result<Analysis, CoreError> {
         "detrend" => Split::Detrend,
         other => return Err(wrong(&format!("there is no split \"{other}\""))),
     };
-    let reduced = match present(fields.get("reduced")) {
-        None => Vec::new(),
-        reduced => items(reduced.as_ref(), "reduced")?,
-    };
     Ok(Analysis {
         split,
         lag: whole(&fields, "lag")?,
         fixed: products(fields.get("fixed"), "fixed")?,
         random: terms(fields.get("random"))?,
         reml: flag(fields.get("reml").ok_or_else(|| wrong("reml is missing"))?, "reml")?,
-        reduced: reduced.iter().map(|list| terms(Some(list))).collect::<Result<_, CoreError>>()?,
+        reduced: optional_items(fields.get("reduced"), "reduced")?
+            .iter()
+            .map(|list| terms(Some(list)))
+            .collect::<Result<_, CoreError>>()?,
     })
 }
 

@@ -71,21 +71,10 @@ impl KenwardRoger {
     }
 
     fn variance_of_parameters(&self) -> Result<Vec<f64>> {
-        let r = self.p.len();
         let size: Vec<f64> =
             self.information.diag().iter().map(|d| d.max(0.0).sqrt()).map(|s| if s == 0.0 { 1.0 } else { s }).collect();
-        let balanced: Vec<f64> = self.information.indexed_iter().map(|((k, l), v)| v / (size[k] * size[l])).collect();
-        let (values, vectors) = dense::symmetric_eigen(r, &balanced)?;
-        let largest = values.iter().fold(0.0f64, |m, &v| m.max(v));
-        let mut w = vec![0.0; r * r];
-        for (c, &value) in values.iter().enumerate().filter(|(_, &value)| value > 1e-10 * largest) {
-            for k in 0..r {
-                for l in 0..r {
-                    w[k * r + l] += vectors[k * r + c] * vectors[l * r + c] / (value * size[k] * size[l]);
-                }
-            }
-        }
-        Ok(w)
+        let flat: Vec<f64> = self.information.iter().copied().collect();
+        dense::balanced_inverse(size.len(), &flat, &size, |largest| 1e-10 * largest)
     }
 }
 

@@ -164,20 +164,11 @@ fn derivatives(statistics: &Statistics, profile: &Profile, theta: &[f64], pieces
     Derivatives { hessian, jacobian, to_theta, log_det: pieces.log_det, r2: pieces.r2, s2, sigma }
 }
 
-/// 2 × the inverse over the eigenvectors of positive curvature.
+/// 2 × the inverse over the eigenvectors of positive curvature; the tolerance is relative to a unit diagonal.
 fn twice_inverse(dim: usize, hessian: &[f64]) -> Result<Vec<f64>> {
-    // balanced first: theta and σ may differ by many orders of magnitude, and the tolerance is relative to 1
     let scale: Vec<f64> = (0..dim).map(|i| hessian[i * dim + i].abs().sqrt()).map(|d| if d > 0.0 { d } else { 1.0 }).collect();
-    let balanced: Vec<f64> = (0..dim * dim).map(|e| hessian[e] / (scale[e / dim] * scale[e % dim])).collect();
-    let (values, vectors) = dense::symmetric_eigen(dim, &balanced)?;
-    let mut out = vec![0.0; dim * dim];
-    for (c, &value) in values.iter().enumerate().filter(|(_, &v)| v > TOLERANCE) {
-        for i in 0..dim {
-            for j in 0..dim {
-                out[i * dim + j] += 2.0 * vectors[i * dim + c] * vectors[j * dim + c] / (value * scale[i] * scale[j]);
-            }
-        }
-    }
+    let mut out = dense::balanced_inverse(dim, hessian, &scale, |_| TOLERANCE)?;
+    out.iter_mut().for_each(|v| *v *= 2.0);
     Ok(out)
 }
 

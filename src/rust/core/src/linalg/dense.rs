@@ -26,6 +26,26 @@ pub fn symmetric_eigen(n: usize, a: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     Ok((values, vectors))
 }
 
+/// Inverse of a symmetric matrix over the eigenvectors that carry information: those of D⁻¹AD⁻¹, D = diag(`scale`), whose values exceed what `least`
+/// makes of the largest one. Balanced, because parameters may differ by many orders of magnitude.
+///
+/// # Errors
+/// Those of [`symmetric_eigen`].
+pub fn balanced_inverse(n: usize, a: &[f64], scale: &[f64], least: impl Fn(f64) -> f64) -> Result<Vec<f64>> {
+    let balanced: Vec<f64> = (0..n * n).map(|e| a[e] / (scale[e / n] * scale[e % n])).collect();
+    let (values, vectors) = symmetric_eigen(n, &balanced)?;
+    let least = least(values.iter().fold(0.0f64, |m, &v| m.max(v)));
+    let mut out = vec![0.0; n * n];
+    for (c, &value) in values.iter().enumerate().filter(|(_, &value)| value > least) {
+        for i in 0..n {
+            for j in 0..n {
+                out[i * n + j] += vectors[i * n + c] * vectors[j * n + c] / (value * scale[i] * scale[j]);
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// Cholesky factor of a symmetric positive definite matrix (its lower triangle is read).
 ///
 /// # Errors

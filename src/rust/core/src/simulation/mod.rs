@@ -7,6 +7,7 @@ pub mod coefficients;
 pub mod refit_many;
 pub mod study;
 
+use crate::error::{CoreError, Result};
 use crate::optimize::Control;
 use crate::replicates::{Replicate, ReplicateStatus};
 
@@ -27,6 +28,21 @@ pub struct Options {
     pub tests: Tests,
     /// Combinations of the kept coefficients that are tested, too.
     pub contrasts: Vec<Vec<f64>>,
+}
+
+impl Options {
+    /// Checks that every contrast has a weight for each of `p` coefficients.
+    ///
+    /// # Errors
+    /// [`CoreError::Design`] otherwise.
+    pub(crate) fn check_contrasts(&self, p: usize) -> Result<()> {
+        if self.contrasts.iter().any(|l| l.len() != p) {
+            return Err(CoreError::Design {
+                what: format!("a contrast does not have one weight for each of the {p} coefficients"),
+            });
+        }
+        Ok(())
+    }
 }
 
 /// A replicate with the tests of its coefficients.

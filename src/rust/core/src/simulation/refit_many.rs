@@ -97,10 +97,7 @@ pub fn run(
 }
 
 fn check(source: &Source, reduced: &[Reduced], outcomes: Option<&[f64]>, options: &Options) -> Result<()> {
-    let p = source.statistics.basis.x.len();
-    if options.contrasts.iter().any(|l| l.len() != p) {
-        return Err(CoreError::Design { what: format!("a contrast does not have one weight for each of the {p} coefficients") });
-    }
+    options.check_contrasts(source.statistics.basis.x.len())?;
     let wanted = source.design.n() * (options.first + options.replicates);
     if let Some(values) = outcomes {
         if values.len() < wanted || values.len() % source.design.n() != 0 {

@@ -290,10 +290,7 @@ impl Analysis {
 pub fn run(study: &Study, analysis: &Analysis, options: &Options, stop: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Studied>> {
     study.validate()?;
     analysis.validate(study, options.tests)?;
-    let p = analysis.fixed.len();
-    if options.contrasts.iter().any(|l| l.len() != p) {
-        return Err(CoreError::Design { what: format!("a contrast does not have one weight for each of the {p} coefficients") });
-    }
+    options.check_contrasts(analysis.fixed.len())?;
     each(options.replicates, stop, done, Data::default, |data, i| {
         draw(study, &mut Random::new(options.seed, (options.first + i) as u64), data);
         fit::fit(study, analysis, data, options, stop)
