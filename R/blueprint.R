@@ -26,10 +26,15 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
     contrasts = coding$contrasts,
     types = vapply(variables, variable_type, ""),
     clocks = clocks_of(variables),
-    constants = c(frame$constants, local_functions(spec, env)),
+    constants = blueprint_constants(spec, frame, env),
     products = NULL,
     values = frame$value_calls
   )
+}
+
+# Objects of the formula that are not in the data, and its functions where they must be kept.
+blueprint_constants <- function(spec, frame, env) {
+  if (length(spec$functions)) c(frame$constants, local_functions(spec, env)) else as.list(frame$constants)
 }
 
 variable_type <- function(x) {

@@ -4,37 +4,57 @@
 build_design <- function(spec, frame, contrasts = NULL, control = hlm_control(), env = globalenv()) {
   made <- disaggregate_frame(spec, frame, control)
   variables <- plain_doubles(add_derived_variables(spec, frame, made$columns, env))
-  coding <- code_factors(variables, contrasts)
-  blueprint <- new_blueprint(spec, frame, variables, coding, env)
-  products <- new_products(spec, frame)
-  x <- term_columns(spec$terms, coding$variables, coding$contrasts, products$recentre)
-  z <- bar_columns(spec, coding, products)
-  blueprint$products <- products$frozen()
-  pool <- pool_columns(x, z)
-  groups <- design_groups(spec, frame, z)
-  blueprint$random <- lapply(z[groups$order], function(bar) list(bar = bar$bar, columns = bar$columns))
+  parts <- design_parts(spec, frame, variables, contrasts, env)
+  layout <- parts$layout
+  groups <- design_groups(frame, layout$terms)
   design <- list(
     y = as.double(frame$y),
-    offset = frame_offset(spec, frame, coding$variables),
+    offset = frame_offset(spec, frame, parts$coding$variables),
     weights = frame_weights(frame),
-    columns = pool$columns,
-    x = pool$x,
-    x_names = x$names,
-    x_assign = x$assign,
+    columns = parts$columns,
+    x = layout$x,
+    x_names = layout$x_names,
+    x_assign = layout$x_assign,
     groups = groups$groups,
     terms = groups$terms
   )
-  for (i in seq_along(design$terms)) design$terms[[i]]$columns <- pool$z[[groups$order[[i]]]]
   check_terms_differ(design)
   if (!is.null(spec$residual)) design$residual <- residual_design(spec, frame, design)
   check_groups(design, length(design$y))
   class(design) <- "hlm_design"
   warn_ids(spec, frame)
-  warn_blank_labels(coding$xlevels, frame)
-  list(
-    design = design, blueprint = blueprint, means = made$means,
-    coefs = classify_coefs(spec, frame, coding, x)
-  )
+  warn_blank_labels(parts$coding$xlevels, frame)
+  blueprint <- parts$blueprint
+  blueprint$random <- layout$random[groups$order]
+  list(design = design, blueprint = blueprint, means = made$means, coefs = classify_coefs(spec, frame, parts$coding, layout))
+}
+
+# list(coding, layout, columns, blueprint): factors coded, what stands where, the columns' values, and what new data need. With nothing but numbers
+# all of it but the values was settled when the formula was read.
+design_parts <- function(spec, frame, variables, contrasts, env) {
+  layout <- spec$layout
+  if (is.null(contrasts) && !is.null(layout) && all_plain_doubles(variables)) {
+    blueprint <- layout$blueprint
+    blueprint$constants <- blueprint_constants(spec, frame, env)
+    blueprint$values <- frame$value_calls
+    return(list(
+      coding = list(variables = variables, xlevels = list(), contrasts = list()),
+      layout = layout, columns = layout_columns(layout, variables), blueprint = blueprint
+    ))
+  }
+  coding <- code_factors(variables, contrasts)
+  products <- new_products(spec, frame)
+  layout <- lay_out(spec, coding, products$recentre)
+  blueprint <- new_blueprint(spec, frame, variables, coding, env)
+  blueprint$products <- products$frozen()
+  list(coding = coding, layout = layout, columns = layout$columns, blueprint = blueprint)
+}
+
+all_plain_doubles <- function(variables) {
+  for (x in variables) {
+    if (!is.double(x) || !is.null(attributes(x))) return(FALSE)
+  }
+  TRUE
 }
 
 # Whole numbers become double once, not once for X and once for Z; a double vector stays as it is.
@@ -49,24 +69,17 @@ plain_doubles <- function(variables) {
 # Derived columns and variables computed from them, such as I(within(x)^2), over the analysed rows.
 add_derived_variables <- function(spec, frame, columns, env) {
   variables <- frame$variables
-  if (length(columns) == 0L) {
-    return(variables)
-  }
   all <- NULL
-  for (terms in spec_terms(spec)) {
-    for (i in seq_along(terms$variables)) {
-      label <- terms$labels[[i]]
-      if (!is.null(variables[[label]])) next
-      expr <- terms$variables[[i]]
-      if (is.symbol(expr)) {
-        variables[[label]] <- columns[[as.character(expr)]]
-        next
-      }
-      if (is.null(all)) all <- c(lapply(frame$raw, take_rows, rows = frame$rows), columns)
-      value <- eval_variable(expr, all, env)
-      check_late_variable(value, label, frame)
-      variables[[label]] <- value
+  for (label in names(spec$late)) {
+    expr <- spec$late[[label]]
+    if (is.symbol(expr)) {
+      variables[[label]] <- columns[[as.character(expr)]]
+      next
     }
+    if (is.null(all)) all <- c(lapply(frame$raw, take_rows, rows = frame$rows), columns)
+    value <- eval_variable(expr, all, env)
+    check_late_variable(value, label, frame)
+    variables[[label]] <- value
   }
   variables
 }
@@ -111,99 +124,6 @@ new_products <- function(spec, frame) {
     },
     frozen = function() frozen
   )
-}
-
-# One entry per random-effect term of the model, in lme4's order before sorting by number of levels.
-bar_columns <- function(spec, coding, products) {
-  out <- list()
-  done <- list()
-  for (i in seq_along(spec$bars)) {
-    bar <- spec$bars[[i]]
-    made <- done[[bar$text]]
-    if (is.null(made)) {
-      made <- done[[bar$text]] <- term_columns(bar$terms, coding$variables, coding$contrasts, products$recentre)
-    }
-    check_bar(made, bar)
-    out[[i]] <- list(bar = i, made = made, group = bar$name, double = bar$double, label = bar$label)
-  }
-  order_double_bars(out, spec)
-}
-
-check_bar <- function(made, bar) {
-  if (length(made$names) == 0L) {
-    abort_hlm("formula", "The random-effects term {.code ({expr_text(bar$lhs)} | {bar$name})} has no effect in it.")
-  }
-}
-
-# `(1 + x || g)` becomes (1 | g) and (0 + x | g). With several groups (`|| a/b`) the columns go first and the groups
-# within each column, as lme4 writes it.
-order_double_bars <- function(bars, spec) {
-  out <- list()
-  i <- 1L
-  while (i <= length(bars)) {
-    if (!bars[[i]]$double) {
-      bar <- bars[[i]]
-      bar$columns <- seq_along(bar$made$names)
-      out[[length(out) + 1L]] <- bar
-      i <- i + 1L
-      next
-    }
-    same <- i
-    while (same < length(bars) && bars[[same + 1L]]$double &&
-      identical(spec$bars[[same + 1L]]$origin, spec$bars[[i]]$origin)) {
-      same <- same + 1L
-    }
-    for (k in seq_along(bars[[i]]$made$names)) {
-      for (bar in bars[i:same]) {
-        bar$columns <- k
-        name <- bar$made$names[[k]]
-        bar$label <- paste(if (bar$made$keys[[k]] == "1") "1" else paste("0 +", name), "|", bar$group)
-        out <- c(out, list(bar))
-      }
-    }
-    i <- same + 1L
-  }
-  out
-}
-
-# The pool of distinct columns, the constant excluded (index 0).
-pool_columns <- function(x, z) {
-  keys <- x$keys
-  columns <- x$columns
-  for (bar in z) {
-    keys <- c(keys, bar$made$keys)
-    columns <- c(columns, bar$made$columns)
-  }
-  first <- which(match(keys, keys) == seq_along(keys) & keys != "1")
-  pool <- keys[first]
-  list(
-    columns = columns[first],
-    x = match(x$keys, pool, nomatch = 0L),
-    z = lapply(z, function(bar) match(bar$made$keys[bar$columns], pool, nomatch = 0L))
-  )
-}
-
-# Groups in order of first use by the sorted terms; terms sorted as lme4's mkReTrms() does.
-design_groups <- function(spec, frame, z) {
-  n_levels <- vapply(z, function(bar) length(frame$factors[[bar$group]]$levels), 0L)
-  order <- if (length(z) > 1L && is.unsorted(rev(n_levels))) rev(order(n_levels)) else seq_along(z)
-  groups <- list()
-  terms <- list()
-  names <- character()
-  for (bar in z[order]) {
-    group <- match(bar$group, names, 0L)
-    if (group == 0L) {
-      factor <- frame$factors[[bar$group]]
-      names <- c(names, bar$group)
-      group <- length(names)
-      groups[[group]] <- list(name = bar$group, codes = factor$codes, levels = factor$levels)
-    }
-    terms[[length(terms) + 1L]] <- list(
-      group = group, columns = integer(), names = bar$made$names[bar$columns],
-      structure = "unstructured", label = bar$label
-    )
-  }
-  list(groups = groups, terms = terms, order = order)
 }
 
 frame_offset <- function(spec, frame, variables) {

@@ -15,6 +15,9 @@
 disaggregate_frame <- function(spec, frame, control) {
   columns <- list()
   means <- list()
+  if (length(spec$columns) == 0L) {
+    return(list(columns = columns, means = means))
+  }
   for (column in spec$columns) {
     if (column$kind == "lag") columns[[column$name]] <- frame$values[[column$value]]
   }
@@ -22,7 +25,7 @@ disaggregate_frame <- function(spec, frame, control) {
   for (key in names(spec$sources)) {
     source <- spec$sources[[key]]
     made <- disaggregate_source(spec, frame, source, key, control)
-    columns[names(made$columns)] <- made$columns
+    columns <- c(columns, made$columns)
     means[[labels[[key]]]] <- made$means
   }
   list(columns = columns, means = means)
@@ -30,10 +33,7 @@ disaggregate_frame <- function(spec, frame, control) {
 
 source_labels <- function(sources) {
   labels <- vapply(sources, `[[`, "", "label")
-  if (length(labels) < 2L) {
-    return(labels)
-  }
-  if (!anyDuplicated(labels)) {
+  if (length(labels) < 2L || !anyDuplicated(labels)) {
     return(labels)
   }
   degree <- vapply(sources, `[[`, 0L, "degree")
@@ -51,18 +51,11 @@ disaggregate_source <- function(spec, frame, source, key, control) {
     observed_rows(frame$all$values[[source$value]], frame$all$person, frame$all$time, source$degree > 0L)
   }
   model <- person_models(base$x, base$person, length(person$levels), base$time, source$degree)
-  value <- spec$values[[source$value]]
-  means <- list(
-    label = source$label, expr = frame$value_calls[[source$value]], lag = value$lag, degree = source$degree,
-    id = person$expr, time = if (needs_time(spec)) spec$time, origin = frame$origin,
-    persons = person$levels, count = model$count, coef = model$coef, centre = model$centre,
-    rows = control$means, weighting = control$weighting, columns = list()
-  )
   out <- facts <- list()
   for (column in spec$columns) {
     if (column$kind == "lag" || column$source != key) next
     made <- if (column$kind == "within") {
-      list(x = off_trend(x, model, person$codes, frame$time), means = list(kind = "within", level = "", at = 0))
+      list(x = off_trend(x, model, person$codes, frame$time), means = within_facts)
     } else {
       between_column(column, model, person, frame, control$weighting)
     }
@@ -70,9 +63,16 @@ disaggregate_source <- function(spec, frame, source, key, control) {
     out[[column$name]] <- made$x
     facts[[column$name]] <- made$means
   }
-  means$columns <- facts
+  means <- list(
+    label = source$label, expr = frame$value_calls[[source$value]], lag = spec$values[[source$value]]$lag, degree = source$degree,
+    id = person$expr, time = if (needs_time(spec)) spec$time, origin = frame$origin,
+    persons = person$levels, count = model$count, coef = model$coef, centre = model$centre,
+    rows = control$means, weighting = control$weighting, columns = facts
+  )
   list(columns = out, means = means)
 }
+
+within_facts <- list(kind = "within", level = "", at = 0)
 
 # With `means = "available"`: all rows with x, of persons who are in the analysis.
 observed_rows <- function(x, person, time, needs_time) {
@@ -162,21 +162,25 @@ horner <- function(coef, s) {
 # in the next level of the chain, minus the grand mean at the top.
 between_column <- function(column, model, person, frame, weighting) {
   level <- person_level(model, column$at)
+  if (!is.null(model$centre)) check_at(column, frame)
   weight <- if (weighting == "persons") rep(1, length(level)) else as.double(model$count)
   grand <- sum(weight * level) / sum(weight)
   chain <- column$chain
-  if (!is.null(model$centre)) check_at(column, frame)
-  units <- if (length(chain) > 0L) unit_means(chain, level, weight, person, frame)
-  depth <- match(column$level, c("", chain))
-  own <- if (depth == 1L) list(labels = person$levels, value = level, codes = person$codes) else units[[depth - 1L]]
-  outer <- if (depth <= length(chain)) units[[depth]] else NULL
-  centre <- if (is.null(outer)) grand else outer$value[own_parent(own, outer, column$level, chain[[depth]])]
-  value <- own$value - centre
+  if (length(chain) == 0L) {
+    own <- list(labels = person$levels, codes = person$codes)
+    value <- level - grand
+  } else {
+    units <- unit_means(chain, level, weight, person, frame)
+    depth <- match(column$level, c("", chain))
+    own <- if (depth == 1L) list(labels = person$levels, value = level, codes = person$codes) else units[[depth - 1L]]
+    outer <- if (depth <= length(chain)) units[[depth]]
+    value <- own$value - if (is.null(outer)) grand else outer$value[own_parent(own, outer, column$level, chain[[depth]])]
+  }
   list(
     x = value[own$codes],
     means = list(
       kind = "between", level = column$level, at = column$at, labels = own$labels, value = value, grand = grand,
-      outer = if (!is.null(outer)) list(name = chain[[depth]], labels = outer$labels, value = outer$value),
+      outer = if (length(chain) && !is.null(outer)) list(name = chain[[depth]], labels = outer$labels, value = outer$value),
       chain = chain
     )
   )
@@ -242,9 +246,9 @@ check_at <- function(column, frame) {
 # Columns without any variation cannot be estimated; the likely slip is named.
 check_made <- function(made, x, column, frame) {
   # the first rows settle it nearly always
-  some <- seq_len(min(length(x), 200L))
-  if (max(abs(made[some])) > 1e-6 * max(abs(x[some]))) {
-    return(invisible())
+  if (length(x) > 200L) {
+    some <- seq_len(200L)
+    if (max(abs(made[some])) > 1e-6 * max(abs(x[some]))) return(invisible())
   }
   tolerance <- if (column$degree > 0L) 1e-10 else 64 * .Machine$double.eps
   if (max(abs(made)) > tolerance * max(abs(x))) {

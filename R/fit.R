@@ -2,6 +2,8 @@
 # and nothing done with it evaluates its call again.
 
 new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, extra) {
+  # the layout is in the design
+  spec$layout <- NULL
   spec$coefs <- built$coefs
   class(spec) <- "hlm_spec"
   fit <- list(

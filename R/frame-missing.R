@@ -101,11 +101,10 @@ find_missing <- function(frame, spec) {
     }
     if (any(missing)) out[[label]] <<- if (is.null(out[[label]])) missing else out[[label]] | missing
   }
-  for (label in names(frame$variables)) {
-    if (!is_clean(frame$variables[[label]])) note(label, frame$variables[[label]])
-  }
-  for (key in names(frame$values)) {
-    if (!is_clean(frame$values[[key]])) note(value_label(spec$values[[key]]), frame$values[[key]])
+  # one look at all columns settles it for complete data
+  if (!engine_all_finite(c(frame$variables, frame$values))) {
+    for (label in names(frame$variables)) note(label, frame$variables[[label]])
+    for (key in names(frame$values)) note(value_label(spec$values[[key]]), frame$values[[key]])
   }
   for (label in names(frame$atoms)) {
     codes <- frame$atoms[[label]]$codes

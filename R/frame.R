@@ -186,34 +186,20 @@ eval_variable <- function(expr, columns, env) {
 
 # Variables of the fixed part and of the bars, by label. Those made of derived columns come later (R/design.R).
 evaluate_variables <- function(spec, frame, env) {
-  derived <- spec$derived
   out <- list()
-  for (terms in spec_terms(spec)) {
-    for (i in seq_along(terms$variables)) {
-      label <- terms$labels[[i]]
-      expr <- terms$variables[[i]]
-      if (!is.null(out[[label]]) || (length(derived) && any(match(expr_vars(expr), derived, 0L) > 0L))) next
-      value <- eval_variable(expr, frame$raw, env)
-      if (is.call(expr)) {
-        value <- plain_column(value)
-        check_column_type(value, label)
-      }
-      if (n_values(value) != frame$n) {
-        abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")
-      }
-      out[[label]] <- value
+  for (label in names(spec$given)) {
+    expr <- spec$given[[label]]
+    value <- eval_variable(expr, frame$raw, env)
+    if (is.call(expr)) {
+      value <- plain_column(value)
+      check_column_type(value, label)
     }
+    if (n_values(value) != frame$n) {
+      abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")
+    }
+    out[[label]] <- value
   }
   check_outcome(out[[1L]], names(out)[1L])
-  out
-}
-
-# The terms of the fixed part and of the bars that have variables.
-spec_terms <- function(spec) {
-  out <- list(spec$terms)
-  for (bar in spec$bars) {
-    if (length(bar$terms$variables)) out[[length(out) + 1L]] <- bar$terms
-  }
   out
 }
 
@@ -287,22 +273,25 @@ add_values <- function(frame, spec, env) {
     person <- frame$factors[[frame$id]]
     check_duplicate_times(person$codes, frame$time, person$levels, list(id = frame$id, time = spec$time))
   }
-  # scale(x) and the like: for new data with the centre and scale of these rows
-  frame$value_calls <- list()
-  frame$values <- list()
+  calls <- values <- list()
   for (key in names(spec$values)) {
     value <- spec$values[[key]]
     x <- eval_variable(value$expr, frame$raw, env)
-    frame$value_calls[[key]] <- if (is.call(value$expr)) stats::makepredictcall(x, value$expr) else value$expr
-    x <- drop_column(plain_column(x))
-    check_predictor(x, value$expr, frame)
-    x <- as.double(x)
+    # scale(x) and the like: for new data with the centre and scale of these rows
+    calls[[key]] <- if (is.call(value$expr)) stats::makepredictcall(x, value$expr) else value$expr
+    if (!is.double(x) || !is.null(attributes(x))) {
+      x <- drop_column(plain_column(x))
+      check_predictor(x, value$expr, frame)
+      x <- as.double(x)
+    }
     if (value$lag != 0L) {
       x <- lagged_values(x, frame$factors[[frame$id]]$codes, frame$time, value$lag)
       check_lag(x, value, spec, frame)
     }
-    frame$values[[key]] <- x
+    values[[key]] <- x
   }
+  frame$value_calls <- calls
+  frame$values <- values
   frame
 }
 

@@ -2,19 +2,15 @@
 # split is looked up in the data: the highest grouping factor within whose groups it is exactly constant.
 
 # Data frame: name, term, type, level, variables (one row per fixed-effect column).
-classify_coefs <- function(spec, frame, coding, x) {
+classify_coefs <- function(spec, frame, coding, layout) {
   tt <- spec$terms
   groups <- order_groups(frame)
   kinds <- spec$kinds
   for (i in seq_along(kinds)) {
     level <- kinds[[i]]$level
-    if (is.null(level)) next
-    if (is.na(level)) {
-      kinds[[i]]$level <- frame$id
-    } else if (level == "") {
-      # by name: derived columns stand at the end of the list, wherever the formula has them
-      kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
-    }
+    # by name: derived columns stand at the end of the list, wherever the formula has them
+    if (identical(level, "")) kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
+    if (identical(level, NA_character_)) kinds[[i]]$level <- frame$id
   }
   # the intercept first
   n_terms <- length(tt$term_labels)
@@ -26,9 +22,9 @@ classify_coefs <- function(spec, frame, coding, x) {
     type[[j + 1L]] <- kind$type
     level[[j + 1L]] <- kind$level
   }
-  place <- x$assign + 1L
+  place <- layout$x_assign + 1L
   out <- list(
-    name = x$names, term = c("(Intercept)", tt$term_labels)[place], type = type[place], level = level[place],
+    name = layout$x_names, term = c("(Intercept)", tt$term_labels)[place], type = type[place], level = level[place],
     variables = c("", tt$term_variables)[place]
   )
   attr(out, "row.names") <- .set_row_names(length(place))
@@ -108,12 +104,16 @@ constant_within <- function(x, group) {
     return(all(vapply(seq_len(ncol(x)), function(k) constant_within(x[, k], group), NA)))
   }
   if (is.factor(x)) x <- as.integer(x)
-  # most variables that vary show it in the first rows
-  some <- seq_len(min(length(x), 25L))
-  if (!same_in_first(x[some], group$codes[some])) {
+  # most variables that vary show it in the first rows, if not in the first two
+  codes <- group$codes
+  if (length(x) > 1L && isTRUE(codes[[1L]] == codes[[2L]] && x[[1L]] != x[[2L]])) {
     return(FALSE)
   }
-  length(some) == length(x) || same_in_groups(x, group$codes, length(group$levels))
+  some <- seq_len(min(length(x), 25L))
+  if (!same_in_first(x[some], codes[some])) {
+    return(FALSE)
+  }
+  length(some) == length(x) || same_in_groups(x, codes, length(group$levels))
 }
 
 # The same for a few rows, without a table of all groups.

@@ -92,8 +92,24 @@ read_formula <- function(formula, data_names, id, time) {
   spec$variables <- model_variables(spec)
   spec$functions <- formula_calls(spec$formula)
   spec$kinds <- lapply(seq_along(spec$terms$labels), variable_kind, spec = spec)
+  expressions <- term_expressions(spec)
+  late <- vapply(expressions, function(expr) any(match(expr_vars(expr), spec$derived, 0L) > 0L), NA)
+  spec$given <- expressions[!late]
+  spec$late <- expressions[late]
+  spec$layout <- numeric_layout(spec)
   class(spec) <- "hlm_spec"
   spec
+}
+
+# The variables of the fixed part and of the bars, by label.
+term_expressions <- function(spec) {
+  out <- list()
+  for (terms in c(list(spec$terms), lapply(spec$bars, `[[`, "terms"))) {
+    new <- terms$variables
+    names(new) <- terms$labels
+    out <- c(out, new[match(terms$labels, names(out), 0L) == 0L])
+  }
+  out
 }
 
 formula_in <- function(formula, env) {

@@ -213,16 +213,28 @@ fn sum_by_group<V: Copy>(values: &[V], codes: &[i32], groups: usize, number: imp
     Some(sums)
 }
 
-/// Whether every value of a double vector is finite.
+/// Whether every value is known and finite: of a double vector, or of every vector of a list. FALSE also where a vector is neither double nor integer, which
+/// R must look at itself.
 #[extendr]
 fn all_finite(x: Robj) -> Robj {
     guard(|| {
-        let values = x.as_real_slice().ok_or_else(|| CoreError::Data { what: "a column must be double".to_string() })?;
-        // an exponent of all ones is that of Inf, NaN and NA; counted without branches, so that the compiler can use vectors
-        let exponent = f64::INFINITY.to_bits();
-        let clean = values.chunks(4096).all(|part| !part.iter().fold(false, |bad, v| bad | (v.to_bits() & exponent == exponent)));
+        let clean = match x.as_list() {
+            Some(list) => list.values().all(|column| is_finite(&column)),
+            None => is_finite(&x),
+        };
         Ok(Robj::from(clean))
     })
+}
+
+fn is_finite(x: &Robj) -> bool {
+    // an exponent of all ones is that of Inf, NaN and NA; counted without branches, so that the compiler can use vectors
+    let exponent = f64::INFINITY.to_bits();
+    let clean = |part: &[f64]| !part.iter().fold(false, |bad, v| bad | (v.to_bits() & exponent == exponent));
+    match (x.as_real_slice(), x.as_integer_slice()) {
+        (Some(values), _) => values.chunks(4096).all(clean),
+        (None, Some(values)) => values.chunks(4096).all(|part| !part.iter().fold(false, |bad, &v| bad | (v == i32::MIN))),
+        (None, None) => false,
+    }
 }
 
 extendr_module! {
