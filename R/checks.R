@@ -169,9 +169,9 @@ check_groups <- function(design, n) {
       ))
     }
   }
-  check_outcome_varies(design$y, design)
   for (term in design$terms) {
     group <- design$groups[[term$group]]
+    if (any(term$columns == 0L)) check_outcome_varies(design$y, group)
     n_effects <- length(term$columns) * length(group$levels)
     if (n_effects >= n) {
       abort_hlm("design", c(
@@ -184,22 +184,20 @@ check_groups <- function(design, n) {
 }
 
 # An outcome that is constant in every group of a random intercept leaves nothing for the residual.
-check_outcome_varies <- function(y, design) {
-  for (term in design$terms) {
-    group <- design$groups[[term$group]]
-    if (any(term$columns == 0L) && constant_within(y, group)) {
-      abort_hlm("data", c(
-        "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
-        i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
-             {.fn lm}, or take an outcome that was measured in every session."
-      ))
-    }
+check_outcome_varies <- function(y, group) {
+  if (!constant_within(y, group)) {
+    return(invisible())
   }
+  abort_hlm("data", c(
+    "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
+    i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
+         {.fn lm}, or take an outcome that was measured in every session."
+  ))
 }
 
 # The same effect of the same group twice: its variance could be split between the two in any way.
 check_terms_differ <- function(design) {
-  if (length(design$terms) == 1L && !anyDuplicated(design$terms[[1L]]$columns)) {
+  if (length(design$terms) == 1L && (length(design$terms[[1L]]$columns) == 1L || !anyDuplicated(design$terms[[1L]]$columns))) {
     return(invisible())
   }
   effects <- unlist(lapply(design$terms, function(term) paste(term$group, term$columns)))

@@ -3,6 +3,9 @@
 
 # A column -> list(codes, levels); a missing value has code 0.
 group_factor <- function(x, name) {
+  if (is.integer(x) && is.null(attributes(x))) {
+    return(sorted_codes(x, as.character))
+  }
   if (is.factor(x)) {
     codes <- as.integer(x)
     if (anyNA(codes)) codes[is.na(codes)] <- 0L
@@ -108,6 +111,9 @@ group_atoms <- function(expr) {
 
 # Evaluates a grouping expression; `atoms` are the factors of its parts by name.
 eval_group <- function(expr, atoms) {
+  if (is.symbol(expr)) {
+    return(atoms[[as.character(expr)]])
+  }
   head <- call_head(expr)
   if (head == "(") {
     return(eval_group(expr[[2L]], atoms))

@@ -45,23 +45,28 @@ source_labels <- function(sources) {
 disaggregate_source <- function(spec, frame, source, key, control) {
   x <- frame$values[[source$value]]
   person <- frame$factors[[frame$id]]
+  codes <- person$codes
   base <- if (is.null(frame$all)) {
-    list(x = x, person = person$codes, time = frame$time)
+    list(x = x, person = codes, time = frame$time)
   } else {
     observed_rows(frame$all$values[[source$value]], frame$all$person, frame$all$time, source$degree > 0L)
   }
   model <- person_models(base$x, base$person, length(person$levels), base$time, source$degree)
+  # of the first rows, which settle nearly always whether a column varies
+  size <- max(abs(if (length(x) > 200L) x[first_rows] else x))
   out <- facts <- list()
   for (column in spec$columns) {
     if (column$kind == "lag" || column$source != key) next
-    made <- if (column$kind == "within") {
-      list(x = off_trend(x, model, person$codes, frame$time), means = within_facts)
+    name <- column$name
+    if (column$kind == "within") {
+      out[[name]] <- made <- off_trend(x, model, codes, frame$time)
+      facts[[name]] <- within_facts
     } else {
-      between_column(column, model, person, frame, control$weighting)
+      between <- between_column(column, model, person, frame, control$weighting)
+      out[[name]] <- made <- between$x
+      facts[[name]] <- between$means
     }
-    check_made(made$x, x, column, frame)
-    out[[column$name]] <- made$x
-    facts[[column$name]] <- made$means
+    if (abs(made[[1L]]) <= 1e-6 * size) check_made(made, x, column, frame)
   }
   means <- list(
     label = source$label, expr = frame$value_calls[[source$value]], lag = spec$values[[source$value]]$lag, degree = source$degree,
@@ -72,6 +77,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
   list(columns = out, means = means)
 }
 
+first_rows <- 1:200
 within_facts <- list(kind = "within", level = "", at = 0)
 
 # With `means = "available"`: all rows with x, of persons who are in the analysis.
@@ -130,8 +136,10 @@ person_fitted <- function(model, codes, time) {
 # The deviation from it. What rounding leaves of a value on the trend is no deviation: a person with as few values as the trend has coefficients, or
 # whose values lie on a line, has none. (From a mean it is the same in all rows of such a person, and so no variance.)
 off_trend <- function(x, model, codes, time) {
+  if (is.null(model$centre)) {
+    return(x - model$coef[codes])
+  }
   out <- x - person_fitted(model, codes, time)
-  if (is.null(model$centre)) return(out)
   size <- abs(x) + horner(abs(model$coef[codes, , drop = FALSE]), abs(time - model$centre[codes]))
   out[which(abs(out) <= 64 * .Machine$double.eps * size)] <- 0
   out
@@ -245,10 +253,8 @@ check_at <- function(column, frame) {
 
 # Columns without any variation cannot be estimated; the likely slip is named.
 check_made <- function(made, x, column, frame) {
-  # the first rows settle it nearly always
-  if (length(x) > 200L) {
-    some <- seq_len(200L)
-    if (max(abs(made[some])) > 1e-6 * max(abs(x[some]))) return(invisible())
+  if (length(x) > 200L && max(abs(made[first_rows])) > 1e-6 * max(abs(x[first_rows]))) {
+    return(invisible())
   }
   tolerance <- if (column$degree > 0L) 1e-10 else 64 * .Machine$double.eps
   if (max(abs(made)) > tolerance * max(abs(x))) {

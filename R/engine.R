@@ -3,9 +3,8 @@
 # crosses a Rust frame.
 
 engine_call <- function(value) {
-  if (inherits(value, "condition")) {
-    raise_condition(value)
-  }
+  # results are plain lists and vectors: only a condition has a class
+  if (is.object(value) && inherits(value, "condition")) raise_condition(value)
   value
 }
 
@@ -55,8 +54,11 @@ engine_threads <- function(design, threads = NULL) {
 # The core's flat vectors as the contract's matrices.
 shape_estimates <- function(e, design, reml) {
   p <- length(e$beta)
-  beta <- rep(NA_real_, length(design$x))
-  if (length(e$dropped) > 0L) beta[-e$dropped] <- e$beta else beta[] <- e$beta
+  beta <- e$beta
+  if (length(e$dropped) > 0L) {
+    beta <- rep(NA_real_, length(design$x))
+    beta[-e$dropped] <- e$beta
+  }
   vcov <- e$vcov
   dim(vcov) <- c(p, p)
   list(
@@ -71,12 +73,13 @@ shape_estimates <- function(e, design, reml) {
 }
 
 shape_modes <- function(e, design) {
-  used <- used_groups(design)
   b <- vector("list", length(design$groups))
+  used <- if (length(b) == 1L) 1L else used_groups(design)
   for (k in seq_along(used)) {
     modes <- e$b[[k]]
-    dim(modes) <- c(length(modes) %/% e$q[k], e$q[k])
-    b[[used[k]]] <- modes
+    q <- e$q[[k]]
+    dim(modes) <- c(length(modes) %/% q, q)
+    b[[used[[k]]]] <- modes
   }
   b
 }
@@ -101,8 +104,10 @@ shape_boundary <- function(entry, design) {
 }
 
 status_message <- function(fit, y) {
+  if (fit$status == "converged") {
+    return("converged")
+  }
   switch(fit$status,
-    converged = "converged",
     boundary = "converged at the boundary: a variance is zero or a correlation is +1 or -1",
     failed = if (fit$sigma < 1e-5 * stats::sd(y)) {
       paste(

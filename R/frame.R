@@ -209,20 +209,13 @@ n_values <- function(x) {
 }
 
 evaluate_atoms <- function(spec, frame, env) {
-  atoms <- list()
-  for (bar in spec$bars) atoms <- c(atoms, group_atoms(bar$group))
-  if (!is.null(spec$id)) atoms <- c(atoms, group_atoms(spec$id))
-  for (level in spec$levels) atoms <- c(atoms, list(as.name(level)))
   out <- list()
-  for (atom in atoms) {
-    label <- expr_text(atom)
-    if (is.null(out[[label]])) {
-      value <- plain_column(eval_variable(atom, frame$raw, env))
-      if (n_values(value) != frame$n) {
-        abort_hlm("data", "The grouping variable {.var {label}} has {NROW(value)} values for {frame$n} rows.")
-      }
-      out[[label]] <- group_factor(value, label)
+  for (label in names(spec$atoms)) {
+    value <- plain_column(eval_variable(spec$atoms[[label]], frame$raw, env))
+    if (n_values(value) != frame$n) {
+      abort_hlm("data", "The grouping variable {.var {label}} has {NROW(value)} values for {frame$n} rows.")
     }
+    out[[label]] <- group_factor(value, label)
   }
   out
 }
@@ -231,17 +224,20 @@ evaluate_atoms <- function(spec, frame, env) {
 add_persons <- function(frame, spec) {
   factors <- list()
   for (bar in spec$bars) {
-    if (is.null(factors[[bar$name]])) {
-      factors[[bar$name]] <- c(eval_group(bar$group, frame$atoms), list(name = bar$name, expr = bar$group))
-    }
+    if (is.null(factors[[bar$name]])) factors[[bar$name]] <- named_factor(bar$group, bar$name, frame$atoms)
+  }
+  expr <- person_expr(spec, factors)
+  if (!is.null(expr)) {
+    frame$id <- id <- expr_text(expr)
+    if (is.null(factors[[id]])) factors[[id]] <- named_factor(expr, id, frame$atoms)
   }
   frame$factors <- factors
-  expr <- person_expr(spec, factors)
-  frame$id <- if (!is.null(expr)) expr_text(expr)
-  if (!is.null(expr) && is.null(factors[[frame$id]])) {
-    frame$factors[[frame$id]] <- c(eval_group(expr, frame$atoms), list(name = frame$id, expr = expr))
-  }
   frame
+}
+
+named_factor <- function(expr, name, atoms) {
+  factor <- eval_group(expr, atoms)
+  list(codes = factor$codes, levels = factor$levels, name = name, expr = expr)
 }
 
 # The person: `id`, or the innermost grouping factor. When the formula nests `id` in a higher level (therapist/patient),

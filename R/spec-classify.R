@@ -8,17 +8,23 @@ classify_coefs <- function(spec, frame, coding, layout) {
   kinds <- spec$kinds
   for (i in seq_along(kinds)) {
     level <- kinds[[i]]$level
+    if (is.null(level) || identical(level, "1")) next
     # by name: derived columns stand at the end of the list, wherever the formula has them
-    if (identical(level, "")) kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
-    if (identical(level, NA_character_)) kinds[[i]]$level <- frame$id
+    if (is.na(level)) {
+      kinds[[i]]$level <- frame$id
+    } else if (level == "") {
+      kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
+    }
   }
   # the intercept first
-  n_terms <- length(tt$term_labels)
-  type <- c("other", character(n_terms))
-  level <- c("1", character(n_terms))
-  for (j in seq_len(n_terms)) {
-    members <- tt$members[[j]]
-    kind <- if (length(members) == 1L) kinds[[members]] else term_kind(kinds[members], groups)
+  members <- tt$members
+  type <- character(length(members) + 1L)
+  level <- type
+  type[[1L]] <- "other"
+  level[[1L]] <- "1"
+  for (j in seq_along(members)) {
+    places <- members[[j]]
+    kind <- if (length(places) == 1L) kinds[[places]] else term_kind(kinds[places], groups)
     type[[j + 1L]] <- kind$type
     level[[j + 1L]] <- kind$level
   }

@@ -92,6 +92,7 @@ read_formula <- function(formula, data_names, id, time) {
   spec$variables <- model_variables(spec)
   spec$functions <- formula_calls(spec$formula)
   spec$kinds <- lapply(seq_along(spec$terms$labels), variable_kind, spec = spec)
+  spec$atoms <- grouping_atoms(spec)
   expressions <- term_expressions(spec)
   late <- vapply(expressions, function(expr) any(match(expr_vars(expr), spec$derived, 0L) > 0L), NA)
   spec$given <- expressions[!late]
@@ -99,6 +100,16 @@ read_formula <- function(formula, data_names, id, time) {
   spec$layout <- numeric_layout(spec)
   class(spec) <- "hlm_spec"
   spec
+}
+
+# The variables that grouping factors, the person and higher levels are made of, by label.
+grouping_atoms <- function(spec) {
+  atoms <- list()
+  for (bar in spec$bars) atoms <- c(atoms, group_atoms(bar$group))
+  if (!is.null(spec$id)) atoms <- c(atoms, group_atoms(spec$id))
+  atoms <- c(atoms, lapply(spec$levels, as.name))
+  names(atoms) <- vapply(atoms, expr_text, "")
+  atoms[!duplicated(names(atoms))]
 }
 
 # The variables of the fixed part and of the bars, by label.
