@@ -38,8 +38,7 @@ fn core_bootstrap(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
     guard(|| {
         let request = request(&options)?;
         let (theta, beta, sigma) = estimates(&theta, &beta, &sigma)?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
         let replicates = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
@@ -60,8 +59,7 @@ fn core_bootstrap_samples(design: Robj, reml: Robj, theta: Robj, beta: Robj, sig
             .into_iter()
             .map(|i| i.checked_sub(1).ok_or_else(|| wrong("which must be 1 or more")))
             .collect::<Result<Vec<usize>, CoreError>>()?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
         let samples = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;
@@ -85,8 +83,7 @@ fn core_jackknife(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
             .into_iter()
             .map(|b| b.checked_sub(1).ok_or_else(|| wrong("block must be 1 or more")))
             .collect::<Result<Vec<usize>, CoreError>>()?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let wanted = &request.options;
         let replicates = request.replication.watched(|stop, done| {
             let source = Source::new(&design, reml, &theta, &beta, sigma)?;

@@ -1,5 +1,6 @@
 //! The design list of R (design/0001-contract.md) as a core design that borrows R's vectors, and results as R lists.
 
+use crate::lists::{Elements, Fields};
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::sync::Arc;
@@ -8,16 +9,9 @@ use wbhlm_core::design::{Design, Grouping, Term};
 use wbhlm_core::error::CoreError;
 use wbhlm_core::residual::{self, Identity, Input, Product, Residual};
 
-/// Keeps the R vectors of a design alive while the core reads them.
-pub struct DesignSource {
-    y: Robj,
-    offset: Option<Robj>,
-    weights: Option<Robj>,
-    columns: Vec<Robj>,
-    x: Vec<usize>,
-    groups: Vec<(Robj, usize)>,
-    terms: Vec<Term>,
-    residual: Arc<dyn Residual>,
+/// A design that borrows the vectors of R's list.
+pub struct DesignSource<'r> {
+    design: Design<'r>,
     residual_known: bool,
 }
 
@@ -26,39 +20,27 @@ pub fn wrong(what: &str) -> CoreError {
     CoreError::Design { what: what.to_string() }
 }
 
-/// The elements of an R list by name. They are few: looking through them is quicker than hashing their names.
-pub struct Fields(Vec<(&'static str, Robj)>);
-
-impl Fields {
-    /// The first element of that name.
-    pub fn get(&self, name: &str) -> Option<&Robj> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-}
-
-/// See [`Fields`].
-pub fn named(list: &Robj, what: &str) -> Result<Fields, CoreError> {
-    let list = list.as_list().ok_or_else(|| wrong(&format!("{what} must be a list")))?;
-    Ok(Fields(list.iter().collect()))
+/// The elements of an R list by name.
+pub fn named<'r>(list: &'r Robj, what: &str) -> Result<Fields<'r>, CoreError> {
+    Fields::of(list).ok_or_else(|| wrong(&format!("{what} must be a list")))
 }
 
 /// The elements of an R list.
-pub fn items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
-    let list = list.and_then(Robj::as_list).ok_or_else(|| wrong(&format!("{what} must be a list")))?;
-    Ok(list.values().collect())
+pub fn items<'r>(list: Option<&'r Robj>, what: &str) -> Result<Elements<'r>, CoreError> {
+    list.and_then(Elements::of).ok_or_else(|| wrong(&format!("{what} must be a list")))
 }
 
 /// The same, none where there is no list.
-pub fn optional_items(list: Option<&Robj>, what: &str) -> Result<Vec<Robj>, CoreError> {
+pub fn optional_items<'r>(list: Option<&'r Robj>, what: &str) -> Result<Elements<'r>, CoreError> {
     match present(list) {
-        None => Ok(Vec::new()),
-        list => items(list.as_ref(), what),
+        None => Ok(Elements::none()),
+        list => items(list, what),
     }
 }
 
 /// A value that is there and not NULL.
-pub fn present(value: Option<&Robj>) -> Option<Robj> {
-    value.filter(|v| !v.is_null()).cloned()
+pub fn present(value: Option<&Robj>) -> Option<&Robj> {
+    value.filter(|v| !v.is_null())
 }
 
 /// Non-negative integers (integer or double vector).
@@ -84,13 +66,13 @@ fn doubles<'r>(value: &'r Robj, what: &str) -> Result<&'r [f64], CoreError> {
 /// parameters are known.
 fn residual_of(value: Option<&Robj>) -> Result<(Arc<dyn Residual>, bool), CoreError> {
     let Some(value) = present(value) else { return Ok((Arc::new(Identity), true)) };
-    let fields = named(&value, "the residual structure")?;
+    let fields = named(value, "the residual structure")?;
     let mut parts = Vec::new();
-    for part in items(fields.get("parts"), "parts of the residual structure")? {
-        let part = named(&part, "a part of the residual structure")?;
+    for part in items(fields.get("parts"), "parts of the residual structure")?.iter() {
+        let part = named(part, "a part of the residual structure")?;
         let name =
             part.get("name").and_then(Robj::as_str).ok_or_else(|| wrong("a part of the residual structure has no name"))?;
-        let time = present(part.get("time")).map(|time| numbers(&time, "time")).transpose()?.unwrap_or_default();
+        let time = present(part.get("time")).map(|time| numbers(time, "time")).transpose()?.unwrap_or_default();
         let codes = match present(part.get("codes")) {
             None => Vec::new(),
             Some(codes) => codes.as_integer_slice().ok_or_else(|| wrong("codes of strata must be integer"))?.to_vec(),
@@ -109,27 +91,30 @@ fn residual_of(value: Option<&Robj>) -> Result<(Arc<dyn Residual>, bool), CoreEr
         _ => Arc::new(Product::new(parts)?),
     };
     let Some(free) = present(fields.get("free")) else { return Ok((structure, false)) };
-    let free = numbers(&free, "free")?;
+    let free = numbers(free, "free")?;
     if free.len() != structure.free().len() || free.iter().any(|f| !f.is_finite()) {
         return Err(wrong("the parameters of the residual structure do not fit it"));
     }
     Ok((structure.at(&free), true))
 }
 
-impl DesignSource {
+impl<'r> DesignSource<'r> {
     /// Reads the list; nothing is copied but indices.
-    pub fn new(design: &Robj) -> Result<Self, CoreError> {
-        let fields = named(design, "the design")?;
+    pub fn new(list: &'r Robj) -> Result<Self, CoreError> {
+        let fields = named(list, "the design")?;
+        let doubles = |name: &str| fields.doubles(name).ok_or_else(|| wrong(&format!("{name} must be double")));
+        let optional = |name: &str| present(fields.get(name)).map(|_| doubles(name)).transpose();
         let mut groups = Vec::new();
-        for group in items(fields.get("groups"), "groups")? {
-            let group = named(&group, "a group")?;
-            let codes = group.get("codes").cloned().ok_or_else(|| wrong("a group has no codes"))?;
-            let levels = group.get("levels").map(Robj::len).ok_or_else(|| wrong("a group has no levels"))?;
-            groups.push((codes, levels));
+        for group in
+            fields.list("groups").and_then(|list| list.all_fields()).ok_or_else(|| wrong("groups must be a list of lists"))?
+        {
+            let codes = group.integers("codes").ok_or_else(|| wrong("group codes must be integer"))?;
+            let n_levels = group.get("levels").map(Robj::len).ok_or_else(|| wrong("a group has no levels"))?;
+            groups.push(Grouping { codes, n_levels });
         }
         let mut terms = Vec::new();
-        for term in items(fields.get("terms"), "terms")? {
-            let term = named(&term, "a term")?;
+        for term in items(fields.get("terms"), "terms")?.iter() {
+            let term = named(term, "a term")?;
             let group = indices(term.get("group"), "a term's group")?;
             let group = group.first().and_then(|g| g.checked_sub(1)).ok_or_else(|| wrong("a term's group must be 1 or more"))?;
             let name = term.get("structure").and_then(Robj::as_str).ok_or_else(|| wrong("a term has no structure"))?;
@@ -140,49 +125,32 @@ impl DesignSource {
             });
         }
         let (residual, residual_known) = residual_of(fields.get("residual"))?;
-        Ok(DesignSource {
-            y: fields.get("y").cloned().ok_or_else(|| wrong("y is missing"))?,
-            offset: present(fields.get("offset")),
-            weights: present(fields.get("weights")),
-            columns: items(fields.get("columns"), "columns")?,
+        let columns = fields.list("columns").and_then(|list| list.all_doubles());
+        let design = Design {
+            y: doubles("y")?,
+            offset: optional("offset")?,
+            weights: optional("weights")?,
+            columns: columns.ok_or_else(|| wrong("columns must be a list of double vectors"))?,
             x: indices(fields.get("x"), "x")?,
             groups,
             terms,
             residual,
-            residual_known,
-        })
+        };
+        Ok(DesignSource { design, residual_known })
     }
 
     /// The design as the core sees it, everything but theta known.
-    pub fn design(&self) -> Result<Design<'_>, CoreError> {
+    pub fn design(self) -> Result<Design<'r>, CoreError> {
         if !self.residual_known {
             let what = "what was asked for is not available for a model with a residual structure yet".to_string();
             return Err(CoreError::Covariance { what });
         }
-        self.design_to_fit()
+        Ok(self.design)
     }
 
     /// The design of which the parameters of the residual structure may still have to be estimated.
-    pub fn design_to_fit(&self) -> Result<Design<'_>, CoreError> {
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
-            columns.push(doubles(column, "a column")?);
-        }
-        let mut groups = Vec::with_capacity(self.groups.len());
-        for (codes, n_levels) in &self.groups {
-            let codes = codes.as_integer_slice().ok_or_else(|| wrong("group codes must be integer"))?;
-            groups.push(Grouping { codes, n_levels: *n_levels });
-        }
-        Ok(Design {
-            y: doubles(&self.y, "y")?,
-            offset: self.offset.as_ref().map(|o| doubles(o, "the offset")).transpose()?,
-            weights: self.weights.as_ref().map(|w| doubles(w, "the weights")).transpose()?,
-            columns,
-            x: self.x.clone(),
-            groups,
-            terms: self.terms.clone(),
-            residual: self.residual.clone(),
-        })
+    pub fn design_to_fit(self) -> Design<'r> {
+        self.design
     }
 }
 
@@ -200,7 +168,7 @@ pub fn numbers(value: &Robj, what: &str) -> Result<Vec<f64>, CoreError> {
 pub fn count(value: Option<&Robj>, default: usize, what: &str) -> Result<usize, CoreError> {
     match present(value) {
         None => Ok(default),
-        Some(value) => indices(Some(&value), what)?
+        Some(value) => indices(Some(value), what)?
             .first()
             .copied()
             .filter(|&v| v > 0)

@@ -3,6 +3,7 @@
 use crate::condition::guard;
 use crate::convert::{column_major, count, flag, indices, named, numbers, DesignSource};
 use crate::interrupt::{progress_of, run_interruptible, run_watched};
+use crate::lists::Writer;
 use extendr_api::prelude::*;
 use ndarray::Array2;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,8 +23,7 @@ pub fn prepared<T: Send>(
     threads: usize,
     task: impl FnOnce(&Prepared, &AtomicBool) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
-    let source = DesignSource::new(design)?;
-    let design = source.design()?;
+    let design = DesignSource::new(design)?.design()?;
     let reml = flag(reml, "reml")?;
     run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
 }
@@ -35,8 +35,7 @@ fn prepared_for_one<T: Send>(
     threads: usize,
     task: impl FnOnce(&Prepared) -> Result<T, CoreError> + Send,
 ) -> Result<T, CoreError> {
-    let source = DesignSource::new(design)?;
-    let design = source.design()?;
+    let design = DesignSource::new(design)?.design()?;
     let reml = flag(reml, "reml")?;
     run_one(&design, threads, None, |stop, _| task(&Prepared::new(&design, reml, stop)?))
 }
@@ -75,7 +74,7 @@ pub fn control_of(control: &Robj) -> Result<(Control, usize), CoreError> {
     Ok((Control { max_iter, tol, start }, count(fields.get("threads"), 1, "threads")?))
 }
 
-fn estimates_list(e: &Estimates, shape: &Shape) -> List {
+fn estimates_list(e: &Estimates, shape: &Shape) -> Robj {
     let modes: Vec<Robj> = e.modes.iter().map(|m| Robj::from(column_major(m))).collect();
     let boundary: Vec<Robj> = e
         .boundary
@@ -85,22 +84,22 @@ fn estimates_list(e: &Estimates, shape: &Shape) -> List {
             list!(term = b.term as i32 + 1, column = column, one_sided_gradient = b.one_sided_gradient).into()
         })
         .collect();
-    list!(
-        beta = e.beta.clone(),
-        vcov = column_major(&e.vcov),
-        sigma = e.sigma,
-        theta = e.theta.clone(),
-        criterion = e.criterion,
-        logdet_v = e.log_det_v,
-        logdet_x = e.log_det_x,
-        r2 = e.r2,
-        nu = e.nu,
-        gradient = e.gradient.clone(),
-        b = List::from_values(modes),
-        q = shape.q.iter().map(|&q| q as i32).collect::<Vec<i32>>(),
-        boundary = List::from_values(boundary),
-        dropped = shape.dropped.iter().map(|&k| k as i32 + 1).collect::<Vec<i32>>()
-    )
+    Writer::new(14)
+        .doubles("beta", &e.beta)
+        .doubles("vcov", &column_major(&e.vcov))
+        .doubles("sigma", &[e.sigma])
+        .doubles("theta", &e.theta)
+        .doubles("criterion", &[e.criterion])
+        .doubles("logdet_v", &[e.log_det_v])
+        .doubles("logdet_x", &[e.log_det_x])
+        .doubles("r2", &[e.r2])
+        .doubles("nu", &[e.nu])
+        .doubles("gradient", &e.gradient)
+        .object("b", List::from_values(modes))
+        .integers("q", shape.q.iter().map(|&q| q as i32))
+        .object("boundary", List::from_values(boundary))
+        .integers("dropped", shape.dropped.iter().map(|&k| k as i32 + 1))
+        .done()
 }
 
 fn status_name(fit: &Fit) -> &'static str {
@@ -111,13 +110,13 @@ fn status_name(fit: &Fit) -> &'static str {
     }
 }
 
-fn how_list(fit: &Fit) -> List {
-    list!(
-        status = status_name(fit),
-        iterations = fit.iterations as i32,
-        evaluations = fit.evaluations as i32,
-        decrement = fit.decrement
-    )
+fn how_list(fit: &Fit) -> Robj {
+    Writer::new(4)
+        .object("status", status_name(fit))
+        .integers("iterations", [fit.iterations as i32].into_iter())
+        .integers("evaluations", [fit.evaluations as i32].into_iter())
+        .doubles("decrement", &[fit.decrement])
+        .done()
 }
 
 /// Sizes that the lists need and that live in the prepared design.
@@ -136,15 +135,15 @@ fn core_fit(design: Robj, reml: Robj, control: Robj) -> Robj {
     guard(|| {
         let progress = progress_of(&control)?;
         let (control, threads) = control_of(&control)?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design_to_fit()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design_to_fit(), flag(&reml, "reml")?);
         if design.residual.free().is_empty() {
             let (fit, shape) = run_one(&design, threads, progress.as_ref(), |stop, done| {
                 let p = Prepared::new(&design, reml, stop)?;
                 done.store(1, Ordering::Relaxed);
                 Ok((p.fit(&control)?, shape(&p)))
             })?;
-            return Ok(list!(estimates = estimates_list(&fit.estimates, &shape), how = how_list(&fit)).into());
+            let estimates = estimates_list(&fit.estimates, &shape);
+            return Ok(Writer::new(2).object("estimates", estimates).object("how", how_list(&fit)).done());
         }
         let (found, shape) = run_watched(threads, progress.as_ref(), |stop, done| {
             let structured = Structured::new(&design, reml, stop)?;
@@ -167,7 +166,7 @@ fn core_at(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
         let (estimates, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
-        Ok(estimates_list(&estimates, &shape).into())
+        Ok(estimates_list(&estimates, &shape))
     })
 }
 
@@ -208,8 +207,7 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let result = run_interruptible(threads, |stop| match design.residual.free().is_empty() {
             true => Prepared::new(&design, reml, stop)?.satterthwaite(&theta),
             false => Structured::new(&design, reml, stop)?.satterthwaite(&theta),
@@ -255,8 +253,8 @@ fn core_kenward_roger(design: Robj, theta: Robj, threads: Robj) -> Robj {
 #[extendr]
 fn core_whiten(design: Robj, values: Robj, codes: Robj, forward: Robj) -> Robj {
     guard(|| {
-        let source = DesignSource::new(&design)?;
-        let (design, forward, values) = (source.design()?, flag(&forward, "forward")?, numbers(&values, "values")?);
+        let (design, forward, values) =
+            (DesignSource::new(&design)?.design()?, flag(&forward, "forward")?, numbers(&values, "values")?);
         let (n, codes) = (design.n(), indices(Some(&codes), "codes")?);
         if codes.len() != n || values.len() % n != 0 || design.residual.n_rows().is_some_and(|rows| rows != n) {
             return Err(CoreError::Design { what: "values and codes must have one entry per row".to_string() });

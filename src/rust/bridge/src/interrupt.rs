@@ -38,7 +38,8 @@ pub fn take_jump() -> Option<Robj> {
 
 /// The function `progress` of a list of options, if there is one: it is called with the count of steps done.
 pub fn progress_of(options: &Robj) -> Result<Option<Function>, CoreError> {
-    let Some(progress) = present(named(options, "options")?.get("progress")) else {
+    let fields = named(options, "options")?;
+    let Some(progress) = present(fields.get("progress")) else {
         return Ok(None);
     };
     let function = progress.as_function();

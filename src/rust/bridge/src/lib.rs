@@ -15,6 +15,7 @@ mod fit;
 mod groups;
 mod hashing;
 mod interrupt;
+mod lists;
 mod pool;
 mod probe;
 mod profile;

@@ -63,8 +63,7 @@ fn core_profile(design: Robj, reml: Robj, theta: Robj, request: Robj, control: R
         let zeta_max = numbers(field("zeta_max")?, "zeta_max")?.first().copied().unwrap_or(3.0);
         let cutoffs = numbers(field("cutoffs")?, "cutoffs")?;
         let points = count(fields.get("points"), 8, "points")?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let curves = run_watched(threads, progress.as_ref(), |stop, done| {
             let prepared = Prepared::new(&design, reml, stop)?;
             let curve = |&parameter: &Parameter| {

@@ -1,9 +1,10 @@
 //! What the entry points that compute many replicates have in common: options, and replicates as flat vectors
 //! in R's column-major order (replicates × parameters).
 
-use crate::convert::{count, named, wrong, Fields};
+use crate::convert::{count, named, wrong};
 use crate::fit::control_of;
 use crate::interrupt::{progress_of, run_watched};
+use crate::lists::Fields;
 use extendr_api::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use wbhlm_core::error::CoreError;
@@ -22,7 +23,7 @@ pub struct Replication {
 
 impl Replication {
     /// From R's options: nsim, seed, threads, progress, max_iter, tol, start; and all options by name.
-    pub fn of(options: &Robj) -> Result<(Self, Fields), CoreError> {
+    pub fn of(options: &Robj) -> Result<(Self, Fields<'_>), CoreError> {
         let fields = named(options, "options")?;
         let (control, threads) = control_of(options)?;
         let replication = Replication {

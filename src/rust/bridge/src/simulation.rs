@@ -26,18 +26,18 @@ fn request(options: &Robj) -> Result<Request, CoreError> {
     let tests = fields.get("tests").and_then(Robj::as_str).ok_or_else(|| wrong("tests must be text"))?;
     let first = match present(fields.get("first")) {
         None => 0,
-        Some(first) => indices(Some(&first), "first")?.first().copied().ok_or_else(|| wrong("first must be a number"))?,
+        Some(first) => indices(Some(first), "first")?.first().copied().ok_or_else(|| wrong("first must be a number"))?,
     };
     let Replication { replicates, seed, ref control, .. } = replication;
     let contrasts = contrasts_of(fields.get("contrasts"))?;
     let options = Options { replicates, first, seed, control: control.clone(), tests: Tests::named(tests)?, contrasts };
-    Ok(Request { options, replication, reduced: optional_items(fields.get("reduced"), "reduced")? })
+    Ok(Request { options, replication, reduced: optional_items(fields.get("reduced"), "reduced")?.iter().cloned().collect() })
 }
 
 /// A list with the weights of one combination of the coefficients in each element.
 fn contrasts_of(given: Option<&Robj>) -> Result<Vec<Vec<f64>>, CoreError> {
-    let weights = |row: Robj| row.as_real_slice().map(<[f64]>::to_vec).ok_or_else(|| wrong("contrasts must be double vectors"));
-    optional_items(given, "contrasts")?.into_iter().map(weights).collect()
+    let weights = |row: &Robj| row.as_real_slice().map(<[f64]>::to_vec).ok_or_else(|| wrong("contrasts must be double vectors"));
+    optional_items(given, "contrasts")?.iter().map(weights).collect()
 }
 
 /// `tested` columns: coefficients and contrasts.
@@ -62,10 +62,8 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
     guard(|| {
         let request = request(&options)?;
         let (theta, beta, sigma) = estimates(&theta, &beta, &sigma)?;
-        let source = DesignSource::new(&design)?;
-        let (design, reml) = (source.design()?, flag(&reml, "reml")?);
-        let sources = request.reduced.iter().map(DesignSource::new).collect::<Result<Vec<_>, CoreError>>()?;
-        let designs = sources.iter().map(DesignSource::design).collect::<Result<Vec<_>, CoreError>>()?;
+        let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
+        let designs = request.reduced.iter().map(|list| DesignSource::new(list)?.design()).collect::<Result<Vec<_>, _>>()?;
         let outcomes = match outcomes.is_null() {
             true => None,
             false => Some(outcomes.as_real_slice().ok_or_else(|| wrong("outcomes must be double"))?),

@@ -1,6 +1,7 @@
 //! A study and its analysis as R lists (design/0011), read into the core's structures.
 
-use crate::convert::{count, flag, indices, items, named, numbers, optional_items, wrong, Fields};
+use crate::convert::{count, flag, indices, items, named, numbers, optional_items, wrong};
+use crate::lists::Fields;
 use extendr_api::prelude::*;
 use wbhlm_core::covariance;
 use wbhlm_core::error::CoreError;
@@ -17,7 +18,7 @@ fn whole(fields: &Fields, name: &str) -> Result<usize, CoreError> {
     indices(fields.get(name), name)?.first().copied().ok_or_else(|| wrong(&format!("{name} must be a whole number")))
 }
 
-fn text<'f>(fields: &'f Fields, name: &str) -> Result<&'f str, CoreError> {
+fn text<'f>(fields: &'f Fields<'_>, name: &str) -> Result<&'f str, CoreError> {
     fields.get(name).and_then(Robj::as_str).ok_or_else(|| wrong(&format!("{name} must be text")))
 }
 
