@@ -2,6 +2,9 @@
 # therapist out takes them for one person. Nothing can be proved from ids alone, so these are warnings with advice.
 
 warn_ids <- function(spec, frame) {
+  if (length(frame$factors) < 2L && is.null(spec$time)) {
+    return(invisible())
+  }
   # a variable with an effect of its own in the fixed part (the session, the rater's task) is no id
   others <- c(spec$time, spec$terms$labels)
   if (!warn_restarted_ids(frame$factors, frame$id, others)) warn_repeated_times(spec, frame)

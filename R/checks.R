@@ -127,7 +127,8 @@ check_finite <- function(x, label, rows) {
 warn_blank_labels <- function(levels, frame) {
   for (name in names(frame$atoms)) {
     # labels of numbers are not made before they are needed
-    if (is.character(frame$raw[[name]]) || is.factor(frame$raw[[name]])) levels[[name]] <- frame$atoms[[name]]$levels
+    value <- frame$raw[[name]]
+    if (is.character(value) || is.factor(value)) levels[[name]] <- frame$atoms[[name]]$levels
   }
   if (length(levels) == 0L) {
     return(invisible())
@@ -169,9 +170,9 @@ check_groups <- function(design, n) {
       ))
     }
   }
+  check_outcome_varies(design$y, design)
   for (term in design$terms) {
     group <- design$groups[[term$group]]
-    if (any(term$columns == 0L)) check_outcome_varies(design$y, group)
     n_effects <- length(term$columns) * length(group$levels)
     if (n_effects >= n) {
       abort_hlm("design", c(
@@ -184,15 +185,16 @@ check_groups <- function(design, n) {
 }
 
 # An outcome that is constant in every group of a random intercept leaves nothing for the residual.
-check_outcome_varies <- function(y, group) {
-  if (!constant_within(y, group)) {
-    return(invisible())
+check_outcome_varies <- function(y, design) {
+  for (term in design$terms) {
+    group <- design$groups[[term$group]]
+    if (all(term$columns > 0L) || !constant_within(y, group)) next
+    abort_hlm("data", c(
+      "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
+      i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
+           {.fn lm}, or take an outcome that was measured in every session."
+    ))
   }
-  abort_hlm("data", c(
-    "The outcome never varies within a {.var {group$name}}: nothing is left to explain from row to row.",
-    i = "It is an outcome of the {.var {group$name}}, measured once. Analyse one row per {.var {group$name}}, for example with
-         {.fn lm}, or take an outcome that was measured in every session."
-  ))
 }
 
 # The same effect of the same group twice: its variance could be split between the two in any way.

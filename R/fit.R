@@ -2,9 +2,9 @@
 # and nothing done with it evaluates its call again.
 
 new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, extra) {
+  spec$coefs <- built$coefs
   # the layout is in the design
   spec$layout <- NULL
-  spec$coefs <- built$coefs
   class(spec) <- "hlm_spec"
   fit <- list(
     call = call,

@@ -4,38 +4,42 @@
 # Data frame: name, term, type, level, variables (one row per fixed-effect column).
 classify_coefs <- function(spec, frame, coding, layout) {
   tt <- spec$terms
-  groups <- order_groups(frame)
   kinds <- spec$kinds
-  for (i in seq_along(kinds)) {
-    level <- kinds[[i]]$level
-    if (is.null(level) || identical(level, "1")) next
-    # by name: derived columns stand at the end of the list, wherever the formula has them
-    if (is.na(level)) {
-      kinds[[i]]$level <- frame$id
-    } else if (level == "") {
-      kinds[[i]]$level <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
-    }
+  groups <- order_groups(frame)
+  type <- kinds$type
+  level <- kinds$level
+  # by name: derived columns stand at the end of the list, wherever the formula has them
+  for (i in kinds$open) level[[i]] <- variable_level(coding$variables[[tt$labels[[i]]]], groups)
+  level[kinds$person] <- frame$id
+  if (kinds$single) {
+    type <- type[kinds$first]
+    level <- level[kinds$first]
+  } else {
+    terms <- vapply(tt$members, function(members) term_kind(type[members], level[members], groups), character(2L))
+    type <- terms[1L, ]
+    level <- terms[2L, ]
   }
   # the intercept first
-  members <- tt$members
-  type <- character(length(members) + 1L)
-  level <- type
-  type[[1L]] <- "other"
-  level[[1L]] <- "1"
-  for (j in seq_along(members)) {
-    places <- members[[j]]
-    kind <- if (length(places) == 1L) kinds[[places]] else term_kind(kinds[places], groups)
-    type[[j + 1L]] <- kind$type
-    level[[j + 1L]] <- kind$level
-  }
   place <- layout$x_assign + 1L
   out <- list(
-    name = layout$x_names, term = c("(Intercept)", tt$term_labels)[place], type = type[place], level = level[place],
+    name = layout$x_names, term = c("(Intercept)", tt$term_labels)[place], type = c("other", type)[place], level = c("1", level)[place],
     variables = c("", tt$term_variables)[place]
   )
   attr(out, "row.names") <- .set_row_names(length(place))
   class(out) <- "data.frame"
   out
+}
+
+# What the formula alone says of its variables: vectors `type` and `level`; which levels are to be looked up in the data (`open`) and which are the
+# person; whether every term is a single variable, and the first variable of every term.
+variable_kinds <- function(spec) {
+  kinds <- lapply(seq_along(spec$terms$labels), variable_kind, spec = spec)
+  level <- vapply(kinds, `[[`, "", "level")
+  members <- spec$terms$members
+  list(
+    type = vapply(kinds, `[[`, "", "type"), level = level, open = which(level == ""), person = which(is.na(level)),
+    single = all(lengths(members) == 1L), first = vapply(members, `[[`, 0L, 1L)
+  )
 }
 
 # Grouping factors from the finest to the coarsest.
@@ -51,10 +55,10 @@ order_groups <- function(frame) {
 }
 
 # list(type, level) of one variable of the fixed part, as far as the formula says it: the level is NA where it is the person, and "" where
-# the data have to be looked at. NULL for the outcome and offsets.
+# the data have to be looked at. The outcome and offsets are no predictors.
 variable_kind <- function(i, spec) {
   if (i == spec$terms$response || any(i == spec$terms$offset)) {
-    return(NULL)
+    return(list(type = "other", level = "1"))
   }
   expr <- spec$terms$variables[[i]]
   vars <- expr_vars(expr)
@@ -133,13 +137,13 @@ same_in_groups <- function(x, codes, n) {
   all(value[codes] == x)
 }
 
-# The type of a product from the types of its factors; its level is the finest of theirs.
-term_kind <- function(kinds, groups) {
-  type <- vapply(kinds, `[[`, "", "type")
-  level <- vapply(kinds, `[[`, "", "level")
+# Type and level of a product: the type from those of its factors, the finest of their levels.
+term_kind <- function(type, level, groups) {
+  if (length(type) == 1L) {
+    return(c(type, level))
+  }
   rank <- match(level, c("1", vapply(groups, `[[`, "", "name")))
-  finest <- level[which.min(rank)]
-  list(type = product_type(type, level), level = finest)
+  c(product_type(type, level), level[which.min(rank)])
 }
 
 product_type <- function(type, level) {

@@ -9,7 +9,7 @@ parse_formula <- function(formula, data_names = NULL, id = NULL, time = NULL) {
   key <- list(text, id, time, home)
   known <- recall_spec(key)
   if (!is.null(known)) {
-    known$formula <- formula_in(formula, home)
+    if (!identical(known$formula, formula)) known$formula <- formula_in(formula, home)
     return(known)
   }
   spec <- read_formula(formula, data_names, id, time)
@@ -91,7 +91,7 @@ read_formula <- function(formula, data_names, id, time) {
   spec$levels <- spec_levels(spec)
   spec$variables <- model_variables(spec)
   spec$functions <- formula_calls(spec$formula)
-  spec$kinds <- lapply(seq_along(spec$terms$labels), variable_kind, spec = spec)
+  spec$kinds <- variable_kinds(spec)
   spec$atoms <- grouping_atoms(spec)
   expressions <- term_expressions(spec)
   late <- vapply(expressions, function(expr) any(match(expr_vars(expr), spec$derived, 0L) > 0L), NA)

@@ -2,7 +2,8 @@
 
 use crate::condition::guard;
 use crate::hashing::{CodeMap, Dense, Hashed};
-use crate::vectors::{integer_vector, real_vector, string_pointers};
+use crate::lists::Writer;
+use crate::vectors::{integer_vector, string_pointers};
 use extendr_api::prelude::*;
 use extendr_ffi::{LENGTH, R_CHAR, SEXP};
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ fn group_codes(x: Robj) -> Robj {
         } else {
             return Err(CoreError::Data { what: "a grouping variable must be a number, a text or a factor".to_string() });
         };
-        Ok(list!(codes = codes, first = first).into())
+        Ok(Writer::new(2).object("codes", codes).integers("first", first.into_iter()).done())
     })
 }
 
@@ -53,14 +54,8 @@ fn group_sums(x: Robj, codes: Robj, n_groups: Robj) -> Robj {
             return Err(CoreError::Data { what: "only numbers can be summed by group".to_string() });
         };
         let sums = sums.ok_or_else(|| wrong(&format!("a code is not within 0 and {n_groups}")))?;
-        let (mut sum, mut count) = (real_vector(groups)?, integer_vector(groups)?);
-        for (out, group) in sum.as_real_slice_mut().unwrap_or_default().iter_mut().zip(&sums) {
-            *out = group.total();
-        }
-        for (out, group) in count.as_integer_slice_mut().unwrap_or_default().iter_mut().zip(&sums) {
-            *out = group.count;
-        }
-        Ok(list!(sum = sum, count = count).into())
+        let totals: Vec<f64> = sums.iter().map(|group| group.total()).collect();
+        Ok(Writer::new(2).doubles("sum", &totals).integers("count", sums.iter().map(|group| group.count)).done())
     })
 }
 

@@ -11,13 +11,6 @@ pub fn integer_vector(n: usize) -> Result<Robj, CoreError> {
     Ok(vector)
 }
 
-/// A fresh double vector of `n` zeros.
-pub fn real_vector(n: usize) -> Result<Robj, CoreError> {
-    let mut vector = fresh(SEXPTYPE::REALSXP, n)?;
-    vector.as_real_slice_mut().unwrap_or_default().fill(0.0);
-    Ok(vector)
-}
-
 fn fresh(kind: SEXPTYPE, n: usize) -> Result<Robj, CoreError> {
     if n > i32::MAX as usize {
         return Err(CoreError::Data { what: format!("{n} rows are more than 2^31 - 1, the most this package handles") });
