@@ -92,7 +92,8 @@ job_fit <- function(request) {
   formula <- stats::as.formula(request$formula, globalenv())
   empty <- memory("VmRSS")
   data <- read_columns(request$folder, all.vars(formula))
-  result <- measure(function() quietly(tool$fit(formula, data, terms)), request)
+  # handlers of warnings are set up once, not in every call that is timed
+  result <- quietly(measure(function() tool$fit(formula, data, terms), request))
   estimates <- tool$estimates(result$value)
   result$value <- NULL
   c(result, list(empty_mb = empty, data_mb = sum(vapply(data, function(x) as.numeric(utils::object.size(x)), 0)) / 2^20,

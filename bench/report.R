@@ -274,6 +274,8 @@ plot_growth <- function(growth, run) {
 plot_ratios <- function(table, run) {
   shown <- table[table$status == "ok" & !startsWith(table$tool, "hlm"), ]
   cells <- cells_of(shown)
+  # three models to a line, the crossed data last
+  cells <- cells[order(cells$model == "crossed"), ]
   shown$ratio <- vapply(seq_len(nrow(shown)), function(i) {
     ours <- find_row(table, shown[i, ], "hlm, grammar")
     if (is.null(ours) || ours$status != "ok") ours <- find_row(table, shown[i, ], "hlm, columns")
@@ -287,7 +289,7 @@ plot_ratios <- function(table, run) {
     ggplot2::geom_col(width = 0.7) + ggplot2::geom_vline(xintercept = 1) +
     ggplot2::geom_text(ggplot2::aes(label = significant(.data$ratio, 2L), hjust = ifelse(.data$ratio > 1, -0.15, 1.15)), size = 2.7) +
     ggplot2::facet_wrap(ggplot2::vars(.data$cell), ncol = 3L) +
-    ggplot2::scale_x_log10(labels = log_labels, expand = ggplot2::expansion(c(0.2, 0.22))) +
+    ggplot2::scale_x_log10(labels = log_labels, breaks = 10^(0:3), expand = ggplot2::expansion(c(0.2, 0.22))) +
     ggplot2::scale_fill_manual(values = c(`FALSE` = "#cc4125", `TRUE` = "#6fa8dc"), guide = "none") + bench_theme() +
     ggplot2::labs(x = "time of the program / time of hlm() (logarithmic)", y = NULL, title = "How many times longer other programs take than hlm()",
       subtitle = "Red: faster than hlm()", caption = run$date)
