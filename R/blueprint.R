@@ -34,7 +34,7 @@ new_blueprint <- function(spec, frame, variables, coding, env) {
 
 # Objects of the formula that are not in the data, and its functions where they must be kept.
 blueprint_constants <- function(spec, frame, env) {
-  if (length(spec$functions)) c(frame$constants, local_functions(spec, env)) else as.list(frame$constants)
+  if (length(spec$functions)) c(frame$constants, local_functions(spec, env)) else c(list(), frame$constants)
 }
 
 variable_type <- function(x) {

@@ -128,6 +128,9 @@ new_products <- function(spec, frame) {
 
 frame_offset <- function(spec, frame, variables) {
   own <- if (!is.null(frame[["(offset)"]])) frame[["(offset)"]] else frame$raw[["(offset)"]]
+  if (is.null(spec$terms$offset)) {
+    return(own)
+  }
   for (i in rev(spec$terms$offset)) {
     part <- offset_values(variables[[spec$terms$labels[[i]]]], spec$terms$labels[[i]])
     own <- if (is.null(own)) part else part + own

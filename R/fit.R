@@ -5,11 +5,10 @@ new_hlm <- function(call, spec, frame, built, core, reml, control, contrasts, ex
   spec$coefs <- built$coefs
   # the layout is in the design
   spec$layout <- NULL
-  class(spec) <- "hlm_spec"
   fit <- list(
     call = call,
     formula = spec$formula,
-    spec = spec,
+    spec = `class<-`(spec, "hlm_spec"),
     id = frame$id,
     time = spec$time,
     data = frame_data(frame),

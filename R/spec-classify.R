@@ -101,12 +101,9 @@ between_kind <- function(column, spec, frame) {
 
 # "1", or the name of the coarsest group within which the variable never changes.
 variable_level <- function(x, groups) {
-  for (k in rev(seq_along(groups))) {
-    if (constant_within(x, groups[[k]])) {
-      return(groups[[k]]$name)
-    }
-  }
-  "1"
+  k <- length(groups)
+  while (k > 0L && !constant_within(x, groups[[k]])) k <- k - 1L
+  if (k > 0L) groups[[k]]$name else "1"
 }
 
 constant_within <- function(x, group) {
