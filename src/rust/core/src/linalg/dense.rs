@@ -3,6 +3,7 @@
 use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Side};
 
+use super::jacobi;
 use crate::error::{CoreError, Result};
 
 /// Eigenvalues (ascending) and eigenvectors (columns of a row-major n × n matrix) of a symmetric matrix.
@@ -19,6 +20,9 @@ pub fn symmetric_eigen(n: usize, a: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     }
     if a.iter().any(|v| !v.is_finite()) {
         return Err(failed());
+    }
+    if n <= jacobi::LARGEST {
+        return Ok(jacobi::symmetric_eigen(n, a));
     }
     let eigen = Mat::from_fn(n, n, |i, j| a[i * n + j]).self_adjoint_eigen(Side::Lower).map_err(|_| failed())?;
     let values = (0..n).map(|i| eigen.S()[i]).collect();

@@ -1,6 +1,7 @@
 //! Small dense kernels (blocks of a few columns) and wrappers around faer for everything larger.
 
 pub mod dense;
+pub mod jacobi;
 pub mod lanes;
 pub mod small;
 pub mod stencil;

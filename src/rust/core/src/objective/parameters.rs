@@ -101,9 +101,10 @@ impl Parameters {
         let mut jacobian = vec![0.0; coordinates.len() * self.n_theta];
         for (term, lambda) in self.terms.iter().zip(self.lambdas(theta)) {
             let part = self.slice(term, theta);
+            let places: Vec<_> = self.inside(term, coordinates).collect();
             for k in 0..part.len() {
                 let d = term.structure.lambda_derivative(term.q, part, k);
-                for (c, a, b) in self.inside(term, coordinates) {
+                for &(c, a, b) in &places {
                     jacobian[c * self.n_theta + term.theta + k] =
                         cross(term.q, &d, &lambda, a, b) + cross(term.q, &lambda, &d, a, b);
                 }
@@ -120,12 +121,15 @@ impl Parameters {
             let derivatives: Vec<Vec<f64>> = (0..part.len()).map(|k| term.structure.lambda_derivative(term.q, part, k)).collect();
             for (c, a, b) in self.inside(term, coordinates) {
                 for (k, dk) in derivatives.iter().enumerate() {
-                    for (l, dl) in derivatives.iter().enumerate() {
+                    for (l, dl) in derivatives.iter().enumerate().take(k + 1) {
                         let second = cross(term.q, dk, dl, a, b) + cross(term.q, dl, dk, a, b);
                         out[(term.theta + k) * self.n_theta + term.theta + l] += g[c] * second;
                     }
                 }
             }
+        }
+        for k in 0..self.n_theta {
+            (0..k).for_each(|l| out[l * self.n_theta + k] = out[k * self.n_theta + l]);
         }
         out
     }

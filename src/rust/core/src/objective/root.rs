@@ -70,29 +70,49 @@ impl Root {
 
     /// Derivative of log|X'V⁻¹X| along a tangent of S.
     pub fn xx_log_det_along(&self, tangent: &[f64]) -> f64 {
-        small::trace_product(self.p, self.p, &self.xx_inverse, &self.xx_part(tangent))
+        let (p, dim) = (self.p, self.p + 1);
+        let mut trace = 0.0;
+        for i in 0..p {
+            for j in 0..p {
+                trace += self.xx_inverse[i * p + j] * tangent[j * dim + i];
+            }
+        }
+        trace
     }
 
     /// Derivative of r² along a tangent of S: w'Ṡw.
     pub fn r2_along(&self, tangent: &[f64]) -> f64 {
-        small::dot(&small::product(self.p + 1, self.p + 1, 1, tangent, &self.w), &self.w)
+        tangent.chunks_exact(self.p + 1).zip(&self.w).map(|(row, w)| small::dot(row, &self.w) * w).sum()
     }
 
     /// Second-order terms of the root itself for all pairs of tangents: (log-determinant part, r² part), m × m each.
     /// -tr(C⁻¹C_kC⁻¹C_l) and -2 (S_k w)_X' C⁻¹ (S_l w)_X.
     pub fn curvature(&self, tangents: &[Vec<f64>], reml: bool) -> (Vec<f64>, Vec<f64>) {
-        let (p, m) = (self.p, tangents.len());
-        let scaled: Vec<Vec<f64>> =
-            tangents.iter().map(|t| small::product(p, p, p, &self.xx_inverse, &self.xx_part(t))).collect();
-        let pulls: Vec<Vec<f64>> = tangents.iter().map(|t| small::product(p + 1, p + 1, 1, t, &self.w)[..p].to_vec()).collect();
-        let solved: Vec<Vec<f64>> = pulls.iter().map(|g| small::product(p, p, 1, &self.xx_inverse, g)).collect();
+        let (p, m, dim) = (self.p, tangents.len(), self.p + 1);
+        // C⁻¹C_k, (S_k w)_X and C⁻¹(S_k w)_X, one tangent after the other
+        let mut scaled = vec![0.0; if reml { m * p * p } else { 0 }];
+        let mut pulls = vec![0.0; 2 * m * p];
+        let (pulls, solved) = pulls.split_at_mut(m * p);
+        for (k, tangent) in tangents.iter().enumerate() {
+            let pull = &mut pulls[k * p..(k + 1) * p];
+            pull.iter_mut().zip(tangent.chunks_exact(dim)).for_each(|(out, row)| *out = small::dot(row, &self.w));
+            small::multiply(p, p, 1, &self.xx_inverse, pull, &mut solved[k * p..(k + 1) * p]);
+            if !reml {
+                continue;
+            }
+            for (inverse, out) in self.xx_inverse.chunks_exact(p).zip(scaled[k * p * p..].chunks_exact_mut(p)) {
+                for (factor, row) in inverse.iter().zip(tangent.chunks_exact(dim)) {
+                    out.iter_mut().zip(row).for_each(|(o, r)| *o += factor * r);
+                }
+            }
+        }
         let (mut log_det, mut r2) = (vec![0.0; m * m], vec![0.0; m * m]);
         for k in 0..m {
             for l in 0..m {
                 if reml {
-                    log_det[k * m + l] = -small::trace_product(p, p, &scaled[k], &scaled[l]);
+                    log_det[k * m + l] = -small::trace_product(p, p, &scaled[k * p * p..], &scaled[l * p * p..]);
                 }
-                r2[k * m + l] = -2.0 * small::dot(&pulls[k], &solved[l]);
+                r2[k * m + l] = -2.0 * small::dot(&pulls[k * p..(k + 1) * p], &solved[l * p..(l + 1) * p]);
             }
         }
         (log_det, r2)
