@@ -13,6 +13,7 @@ use wbhlm_core::fit::{Fit, Prepared, Status};
 use wbhlm_core::objective::Order;
 use wbhlm_core::optimize::Control;
 use wbhlm_core::residual::BlockRows;
+use wbhlm_core::stop::go_on;
 use wbhlm_core::structured::Structured;
 
 /// Reads the design, prepares it and runs `task` on the pool.
@@ -261,26 +262,33 @@ fn core_whiten(design: Robj, values: Robj, codes: Robj, forward: Robj) -> Robj {
         if codes.len() != n || values.len() % n != 0 || design.residual.n_rows().is_some_and(|rows| rows != n) {
             return Err(CoreError::Design { what: "values and codes must have one entry per row".to_string() });
         }
-        let mut order: Vec<u32> = (0..n as u32).collect();
-        order.sort_by_key(|&row| codes[row as usize]);
-        let (width, mut out) = (values.len() / n, values.clone());
-        for rows in order.chunk_by(|&a, &b| codes[a as usize] == codes[b as usize]) {
-            let at = BlockRows { order: Some(rows), start: 0, len: rows.len() };
-            let weights = design.weights.map(|w| rows.iter().map(|&row| w[row as usize]).collect::<Vec<f64>>());
-            let cell = |k: usize, column: usize| column * n + rows[k] as usize;
-            let mut block: Vec<f64> =
-                (0..width).flat_map(|c| (0..rows.len()).map(move |k| (k, c))).map(|(k, c)| values[cell(k, c)]).collect();
-            if forward {
-                design.residual.whiten(at, &mut block, width, weights.as_deref());
-            } else {
-                design.residual.colour(at, &mut block, width, weights.as_deref());
-            }
-            for c in 0..width {
-                (0..rows.len()).for_each(|k| out[cell(k, c)] = block[c * rows.len() + k]);
-            }
-        }
+        let out = run_one(&design, 1, None, |stop, _| whitened(&design, &values, &codes, forward, stop))?;
         Ok(out.into())
     })
+}
+
+fn whitened(design: &Design, values: &[f64], codes: &[usize], forward: bool, stop: &AtomicBool) -> Result<Vec<f64>, CoreError> {
+    let n = design.n();
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    order.sort_by_key(|&row| codes[row as usize]);
+    let (width, mut out) = (values.len() / n, values.to_vec());
+    for rows in order.chunk_by(|&a, &b| codes[a as usize] == codes[b as usize]) {
+        go_on(stop)?;
+        let at = BlockRows { order: Some(rows), start: 0, len: rows.len() };
+        let weights = design.weights.map(|w| rows.iter().map(|&row| w[row as usize]).collect::<Vec<f64>>());
+        let cell = |k: usize, column: usize| column * n + rows[k] as usize;
+        let mut block: Vec<f64> =
+            (0..width).flat_map(|c| (0..rows.len()).map(move |k| (k, c))).map(|(k, c)| values[cell(k, c)]).collect();
+        if forward {
+            design.residual.whiten(at, &mut block, width, weights.as_deref());
+        } else {
+            design.residual.colour(at, &mut block, width, weights.as_deref());
+        }
+        for c in 0..width {
+            (0..rows.len()).for_each(|k| out[cell(k, c)] = block[c * rows.len() + k]);
+        }
+    }
+    Ok(out)
 }
 
 extendr_module! {

@@ -1,5 +1,6 @@
 //! Small dense kernels (blocks of a few columns) and wrappers around faer for everything larger.
 
+pub mod cholesky;
 pub mod dense;
 pub mod lanes;
 pub mod small;

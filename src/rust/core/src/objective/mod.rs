@@ -88,7 +88,8 @@ pub trait Objective: Sync {
     /// The criterion's pieces.
     ///
     /// # Errors
-    /// [`crate::error::CoreError::Numerical`] when a factorisation fails.
+    /// [`crate::error::CoreError::Numerical`] when a factorisation fails, [`crate::error::CoreError::Interrupted`] once the flag that the objective
+    /// was given is true.
     fn evaluate(&self, psi: &[Vec<f64>], order: Order) -> Result<Pieces>;
     /// For every direction w over [X y]: the second derivatives of w'Sw, S = [X y]'V⁻¹[X y], by pairs of coordinates (m × m each).
     ///
