@@ -151,6 +151,31 @@ test_that("an interrupt stops every long computation at once and leaves the sess
   }
 })
 
+test_that("a single long evaluation stops in its midst, for an interrupt as for a time limit", {
+  skip_on_os("windows")
+  skip_on_cran()
+  out <- run_child(c(
+    child_within,
+    # two factors that meet everywhere: the dense core of one evaluation is nearly all the work. The optimum does not matter.
+    "e <- data.frame(p = sample(2200, 40000, TRUE), i = sample(2000, 40000, TRUE))",
+    "e$y <- rnorm(2200)[e$p] + rnorm(2000)[e$i] + rnorm(40000)",
+    "crossed <- suppressWarnings(hlm(y ~ 1 + (1 | p) + (1 | i), e, start = c(1, 1), control = hlm_control(max_iter = 1)))",
+    "within('Satterthwaite', wbhlm:::engine_satterthwaite(crossed$design, TRUE, c(1, 1)))",
+    # one pass over many persons for every pair of coefficients
+    "f <- data.frame(id = rep(1:250000, each = 5), t = 1:5, g = factor(rep(1:3, each = 5)))",
+    "f$x <- rnorm(nrow(f))",
+    "f$y <- rnorm(250000)[f$id] + rnorm(nrow(f))",
+    "nested <- suppressWarnings(hlm(y ~ t * x * g + (1 + t + x | id), f, start = c(1, 0, 0, 0.1, 0, 0.1), control = hlm_control(max_iter = 1)))",
+    "within('Kenward-Roger', summary(nested, ddf = 'Kenward-Roger'))"
+  ))
+  for (name in c("Satterthwaite", "Kenward-Roger")) {
+    for (how in c("interrupt", "limit")) {
+      # how it ended, soon, the same answers as before
+      expect_match(out, paste0("^", name, ": ", how, " TRUE TRUE"), all = FALSE, label = paste(c(name, how, out), collapse = "\n"))
+    }
+  }
+})
+
 test_that("an interrupt without a handler goes to the top level", {
   skip_on_os("windows")
   skip_on_cran()

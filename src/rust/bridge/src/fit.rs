@@ -16,21 +16,8 @@ use wbhlm_core::residual::BlockRows;
 use wbhlm_core::stop::go_on;
 use wbhlm_core::structured::Structured;
 
-/// Reads the design, prepares it and runs `task` on the pool.
-pub fn prepared<T: Send>(
-    design: &Robj,
-    reml: &Robj,
-    threads: usize,
-    task: impl FnOnce(&Prepared, &AtomicBool) -> Result<T, CoreError> + Send,
-) -> Result<T, CoreError> {
-    let source = DesignSource::new(design)?;
-    let design = source.design()?;
-    let reml = flag(reml, "reml")?;
-    run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
-}
-
-/// The same for a single fit or evaluation.
-fn prepared_for_one<T: Send>(
+/// Reads the design, prepares it and runs `task`, see [`run_one`].
+fn prepared<T: Send>(
     design: &Robj,
     reml: &Robj,
     threads: usize,
@@ -167,7 +154,7 @@ fn core_at(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (estimates, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
+        let (estimates, shape) = prepared(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
         Ok(estimates_list(&estimates, &shape).into())
     })
 }
@@ -184,7 +171,7 @@ fn core_evaluate(design: Robj, reml: Robj, theta: Robj, order: Robj, threads: Ro
             Some(2) => Order::Exact,
             _ => return Err(CoreError::Design { what: "order must be 0, 1 or 2".to_string() }),
         };
-        let (criterion, gradient, hessian) = prepared_for_one(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
+        let (criterion, gradient, hessian) = prepared(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
         Ok(list!(criterion = criterion, gradient = gradient, hessian = column_major(&hessian)).into())
     })
 }
@@ -195,7 +182,7 @@ fn core_condvar(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (values, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.conditional_covariances(&theta)?, shape(p))))?;
+        let (values, shape) = prepared(&design, &reml, threads, |p| Ok((p.conditional_covariances(&theta)?, shape(p))))?;
         // symmetric blocks: row-major is column-major
         let values: Vec<Robj> = values.into_iter().map(|v| Robj::from(v.into_raw_vec_and_offset().0)).collect();
         let q = shape.q.iter().map(|&q| q as i32).collect::<Vec<i32>>();
@@ -225,13 +212,18 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
     })
 }
 
-/// What Kenward & Roger's method needs.
+/// What Kenward & Roger's method needs. `control`: threads, and progress (function(done) or NULL), which counts p (p + 1) / 2 steps for p fixed effects.
 #[extendr]
-fn core_kenward_roger(design: Robj, theta: Robj, threads: Robj) -> Robj {
+fn core_kenward_roger(design: Robj, theta: Robj, control: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
-        let threads = count(Some(&threads), 1, "threads")?;
-        let result = prepared(&design, &Robj::from(true), threads, |p, _| p.kenward_roger(&theta))?;
+        let progress = progress_of(&control)?;
+        let (_, threads) = control_of(&control)?;
+        let source = DesignSource::new(&design)?;
+        let design = source.design()?;
+        let result = run_watched(threads, progress.as_ref(), |stop, done| {
+            Prepared::new(&design, true, stop)?.kenward_roger(&theta, done)
+        })?;
         let matrices = |all: &[Array2<f64>]| List::from_values(all.iter().map(column_major));
         let index = |pick: fn(&(usize, usize, usize)) -> usize| {
             result.coordinates.iter().map(|c| pick(c) as i32 + 1).collect::<Vec<i32>>()

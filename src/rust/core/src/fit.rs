@@ -1,6 +1,6 @@
 //! The whole way from a validated design to estimates.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard};
 
 use ndarray::{Array2, Array3};
@@ -193,12 +193,12 @@ impl<'s> Prepared<'s> {
         self.with_profile(|profile| satterthwaite::at(&self.statistics, profile, theta, &inside))
     }
 
-    /// What Kenward & Roger's method needs; for statistics of a REML fit.
+    /// What Kenward & Roger's method needs; for statistics of a REML fit. `done` counts p (p + 1) / 2 steps.
     ///
     /// # Errors
     /// As [`Prepared::at`].
-    pub fn kenward_roger(&self, theta: &[f64]) -> Result<KenwardRoger> {
+    pub fn kenward_roger(&self, theta: &[f64], done: &AtomicUsize) -> Result<KenwardRoger> {
         let inside = self.theta_inside(theta)?;
-        self.with_profile(|profile| kenward_roger::at(&self.statistics, profile, &inside))
+        self.with_profile(|profile| kenward_roger::at(&self.statistics, profile, &inside, done))
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fmt::Debug;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use common::{Owned, Random};
 use wbhlm_core::bootstrap::Source;
@@ -56,7 +56,7 @@ fn no_computation_goes_on_after_the_flag() {
         interrupted(prepared.at(&theta), "estimates");
         interrupted(prepared.conditional_covariances(&theta), "conditional covariances");
         interrupted(prepared.satterthwaite(&theta), "Satterthwaite");
-        interrupted(prepared.kenward_roger(&theta), "Kenward-Roger");
+        interrupted(prepared.kenward_roger(&theta, &AtomicUsize::new(0)), "Kenward-Roger");
         for parameter in [Parameter::Sigma, Parameter::Coefficient(1), Parameter::Sd { term: 0, column: 0 }] {
             let request = Request { parameter, zeta_max: 3.0, cutoffs: vec![1.96], points: 4 };
             interrupted(profile(&prepared, &theta, &Control::default(), &request), "profile");

@@ -12,7 +12,7 @@ use crate::error::{CoreError, Result};
 use crate::stop::go_on;
 
 /// Matrices up to this size are factorised in one go.
-const WHOLE: usize = 1024;
+const WHOLE: usize = 2048;
 /// Rows and columns of a tile.
 const TILE: usize = 256;
 

@@ -8,8 +8,8 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 use crate::error::{CoreError, Result};
 use crate::stop::go_on;
 
-/// Multiplications between two looks at the flag: a twentieth of a second.
-const UNWATCHED: usize = 500_000_000;
+/// Multiplications between two looks at the flag: about a tenth of a second.
+const UNWATCHED: usize = 2_000_000_000;
 
 /// Eigenvalues (ascending) and eigenvectors (columns of a row-major n × n matrix) of a symmetric matrix.
 ///

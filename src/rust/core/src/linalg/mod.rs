@@ -4,5 +4,6 @@ pub mod cholesky;
 pub mod dense;
 pub mod lanes;
 pub mod small;
+pub mod sparse_cholesky;
 pub mod stencil;
 pub mod sum;

@@ -13,7 +13,7 @@ mod schur;
 mod sparse;
 mod target;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use faer::Mat;
@@ -217,9 +217,14 @@ impl Objective for CrossedObjective<'_> {
         Ok(pieces)
     }
 
-    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>], done: &AtomicUsize) -> Result<Vec<Vec<f64>>> {
         let sweep = self.sweep(psi, Order::Gradient)?;
-        directions.iter().map(|w| self.quadratic_hessian(&sweep, psi, w, true)).collect()
+        let mut out = Vec::with_capacity(directions.len());
+        for w in directions {
+            out.push(self.quadratic_hessian(&sweep, psi, w, true)?);
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(out)
     }
 
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {

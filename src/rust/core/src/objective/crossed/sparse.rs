@@ -1,4 +1,4 @@
-//! A sparse core: fill-reducing order (AMD) and simplicial Cholesky factor by faer, and the entries of M⁻¹ on the factor's pattern
+//! A sparse core: fill-reducing order (AMD) and pattern of the Cholesky factor by faer, and the entries of M⁻¹ on the factor's pattern
 //! (Takahashi, Fagan & Chin 1973; Erisman & Tinney 1975), which are all that the gradient needs.
 
 use std::sync::atomic::AtomicBool;
@@ -9,12 +9,12 @@ use faer::sparse::linalg::cholesky::{
     factorize_symbolic_cholesky, CholeskySymbolicParams, LltRef, SymbolicCholesky, SymbolicCholeskyRaw, SymmetricOrdering,
 };
 use faer::sparse::linalg::SupernodalThreshold;
-use faer::sparse::{SparseColMatRef, SymbolicSparseColMatRef};
+use faer::sparse::SymbolicSparseColMatRef;
 use faer::{Conj, Mat, MatRef, Par, Side};
 
 use super::lambda::CoreLambda;
 use crate::error::{CoreError, Result};
-use crate::linalg::small;
+use crate::linalg::{small, sparse_cholesky};
 use crate::moments::crossed::{CoreBlock, CrossedMoments};
 use crate::stop::go_on;
 
@@ -165,30 +165,23 @@ impl SparseCore {
         let mut m = vec![0.0; a.len()];
         let entry = |i: usize, j: usize| pattern.index(i.max(j), i.min(j)).map_or(0.0, |k| a[k]);
         for j in 0..size {
+            go_on(stop)?;
             for (k, value) in m.iter_mut().enumerate().take(pattern.start[j + 1]).skip(pattern.start[j]) {
                 let i = pattern.row[k];
                 *value = lambda.congruence(i, j, entry) + if i == j { 1.0 } else { 0.0 };
             }
         }
-        let mut l = vec![0.0; pattern.symbolic.len_val()];
-        {
-            let symbolic = SymbolicSparseColMatRef::new_checked(size, size, &pattern.start, None, &pattern.row);
-            let scratch = pattern.symbolic.factorize_numeric_llt_scratch::<f64>(Par::Seq, Default::default());
-            let mut memory = MemBuffer::try_new(scratch).map_err(|_| failed("memory"))?;
-            pattern
-                .symbolic
-                .factorize_numeric_llt(
-                    &mut l,
-                    SparseColMatRef::new(symbolic, &m),
-                    Side::Lower,
-                    Default::default(),
-                    Par::Seq,
-                    MemStack::new(&mut memory),
-                    Default::default(),
-                )
-                .map_err(|_| failed("not positive definite"))?;
-        }
-        let (start, _) = pattern.factor()?;
+        let (start, row) = pattern.factor()?;
+        let entries = |take: &mut dyn FnMut(usize, usize, f64)| {
+            for j in 0..size {
+                let column = pattern.position[j];
+                for k in pattern.start[j]..pattern.start[j + 1] {
+                    let line = pattern.position[pattern.row[k]];
+                    take(line.max(column), line.min(column), m[k]);
+                }
+            }
+        };
+        let l = sparse_cholesky::factorise(start, row, entries, stop)?;
         let log_det = 2.0 * (0..size).map(|j| l[start[j]].ln()).sum::<f64>();
         let mut core = SparseCore { pattern: pattern.clone(), a, l, inverse: Vec::new(), lambda };
         if inverse {

@@ -14,7 +14,7 @@ mod patterns;
 mod visit;
 mod work;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -268,7 +268,7 @@ impl Objective for NestedObjective<'_> {
         Ok(pieces)
     }
 
-    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>], done: &AtomicUsize) -> Result<Vec<Vec<f64>>> {
         self.root_at(psi)?;
         let (dim, m) = (self.p + 1, self.coordinates.len());
         let flat = vec![0.0; dim * dim];
@@ -277,6 +277,7 @@ impl Objective for NestedObjective<'_> {
             self.for_chunks(|_, work| work.clear_down())?;
             self.sweep_down(psi, &flat, w)?;
             out.push(self.collect((vec![0.0; m * m], vec![0.0; m * m])).1);
+            done.fetch_add(1, Ordering::Relaxed);
         }
         // the sums of the sweep down no longer belong to its criterion
         self.remember(None);
