@@ -175,9 +175,10 @@ impl SparseCore {
         let entries = |take: &mut dyn FnMut(usize, usize, f64)| {
             for j in 0..size {
                 let column = pattern.position[j];
-                for k in pattern.start[j]..pattern.start[j + 1] {
-                    let line = pattern.position[pattern.row[k]];
-                    take(line.max(column), line.min(column), m[k]);
+                let span = pattern.start[j]..pattern.start[j + 1];
+                for (&i, &value) in pattern.row[span.clone()].iter().zip(&m[span]) {
+                    let line = pattern.position[i];
+                    take(line.max(column), line.min(column), value);
                 }
             }
         };
