@@ -7,8 +7,8 @@ run_child <- function(lines) {
   )
 }
 
-# For a child: within(name, code) runs `code` to its end, then again with an interrupt and with a time limit after 30% of that time, and prints the name, how these
-# ended, whether they did so within another 30%, and whether the next fit is as before. A computation of a single piece would have taken another 70%.
+# For a child: within(name, code) runs `code` to its end, then again with an interrupt and with a time limit after 30% of that time. It prints the name, how
+# these ended, whether they did so within another 30%, and whether the next fit is as before. A computation of a single piece would have taken another 70%.
 child_within <- c(
   "next_fit <- function() hlm(y ~ x + (x | id), d)$core$theta",
   "set.seed(1)",
