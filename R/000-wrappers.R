@@ -26,8 +26,8 @@ core_condvar <- function(design, reml, theta, threads) .Call(wrap__core_condvar,
 # What Satterthwaite's method needs; after (theta, sigma) come the free parameters of a residual structure.
 core_satterthwaite <- function(design, reml, theta, threads) .Call(wrap__core_satterthwaite, design, reml, theta, threads)
 
-# What Kenward & Roger's method needs.
-core_kenward_roger <- function(design, theta, threads) .Call(wrap__core_kenward_roger, design, theta, threads)
+# What Kenward & Roger's method needs. `control`: threads, and progress (function(done) or NULL), which counts p (p + 1) / 2 steps for p fixed effects.
+core_kenward_roger <- function(design, theta, control) .Call(wrap__core_kenward_roger, design, theta, control)
 
 # Values (one or more per row, column after column) whitened by the residual structure of a design, or the other way round: independent
 # draws made residuals of variance 1 and with the design's weights and correlations. `codes`: the block of every row, 1-based, in

@@ -214,7 +214,11 @@ engine_satterthwaite <- function(design, reml, theta) {
 # the core's own basis of X: a contrast l of the user's coefficients is `l %*% map` there. `parameters` says which entry of Sigma each of
 # the r variance parameters is (the last one is sigma^2); info is their expected information in the user's units.
 engine_kenward_roger <- function(design, theta) {
-  result <- engine_call(core_kenward_roger(design, as.double(theta), engine_threads(design)))
+  p <- length(design$x)
+  many <- length(design$y) >= progress_rows
+  result <- call_progress(p * (p + 1L) / 2L, "Kenward-Roger's method", when = many, function(progress) {
+    engine_call(core_kenward_roger(design, as.double(theta), list(threads = engine_threads(design), progress = progress)))
+  })
   p <- as.integer(round(sqrt(length(result$phi))))
   r <- length(result$p)
   square <- function(values) matrix(values, p, p)

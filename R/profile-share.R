@@ -3,15 +3,22 @@
 # give it. Right at the edge: where v is estimated as zero the interval starts at zero and still ends somewhere.
 # Source: the likelihood ratio principle, Venzon & Moolgavkar (1988) Appl Stat 37:87.
 
-# share: list(set = places of theta that v scales with, v = function(theta), rest = function(theta)), both relative to sigma^2.
-profile_share <- function(fit, share, level) {
+# The two limits of a share take about so many searches.
+share_steps <- 40L
+
+# share: list(set = places of theta that v scales with, v = function(theta), rest = function(theta)), both relative to sigma^2. `step` is told how many searches
+# are done.
+profile_share <- function(fit, share, level, step = silent_progress) {
   estimate <- share$v(fit$core$theta) / (share$v(fit$core$theta) + share$rest(fit$core$theta))
   cutoff <- stats::qchisq(level, 1)
   best <- fit$core$criterion
   start <- share_start(fit, share)
+  done <- 0L
   rise <- function(rho) {
     found <- criterion_at_share(fit, share, rho, start)
     start <<- found$free
+    done <<- done + 1L
+    step(done)
     found$criterion - best - cutoff
   }
   c(lower = share_limit(rise, estimate, down = TRUE), upper = share_limit(rise, estimate, down = FALSE))

@@ -71,8 +71,8 @@ without_own_progress <- function(code) {
 }
 
 # The value of `call(callback)`, a call of compiled code that counts `total` steps and hands `callback` on.
-call_progress <- function(total, what, call) {
-  step <- local_progress(total, what)
+call_progress <- function(total, what, call, when = TRUE) {
+  step <- local_progress(total, what, when)
   value <- call(progress_callback(step))
   step(total)
   value

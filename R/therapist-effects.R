@@ -91,6 +91,10 @@ therapist_group <- function(fit, group) {
 # (a) The variances of the group's random effects.
 therapist_variances <- function(fit, g, level, interval, test, nsim, seed) {
   own <- which(term_group(fit) == g)
+  effects <- sum(lengths(lapply(fit$design$terms[own], `[[`, "names")))
+  # nearly all the time goes into the intervals of the shares
+  step <- local_progress(effects * share_steps, "Therapist effects", interval && n_rows(fit) >= progress_rows)
+  done <- 0L
   reliable <- reliability.hlm(fit)
   reliable <- reliable[reliable$group == group_names(fit)[[g]], , drop = FALSE]
   limits <- if (interval) sd_limits(fit, own, level)
@@ -100,11 +104,14 @@ therapist_variances <- function(fit, g, level, interval, test, nsim, seed) {
     do.call(rbind, lapply(seq_along(term$names), function(j) {
       name <- term$names[[j]]
       share <- if (name == "(Intercept)") share_of_level(fit, g) else share_of_effect(fit, g, name)
-      cbind(
+      row <- cbind(
         data.frame(effect = name, variance = variance[[j]], sd = sqrt(variance[[j]]), sd_lower = NA_real_, sd_upper = NA_real_),
-        therapist_share(fit, share, level, interval, name),
+        therapist_share(fit, share, level, interval, name, function(k) step(done + min(k, share_steps))),
         if (test) variance_test(fit, t, j, nsim, seed) else data.frame(statistic = NA_real_, p.value = NA_real_, test = NA_character_, note = NA_character_)
       )
+      done <<- done + share_steps
+      step(done)
+      row
     }))
   })
   table <- do.call(rbind, rows)
@@ -118,11 +125,11 @@ sd_limits <- function(fit, own, level) {
   unname(confint_profile(fit, names, level, "sd", isTRUE(fit$REML)))
 }
 
-therapist_share <- function(fit, share, level, interval, name) {
+therapist_share <- function(fit, share, level, interval, name, step) {
   if (is.null(share)) return(data.frame(share = NA_real_, share_lower = NA_real_, share_upper = NA_real_, share_of = NA_character_))
   own <- share$v(fit$core$theta)
   total <- own + share$rest(fit$core$theta)
-  limits <- if (interval && total > 0) profile_share(fit, share, level) else c(NA_real_, NA_real_)
+  limits <- if (interval && total > 0) profile_share(fit, share, level, step) else c(NA_real_, NA_real_)
   data.frame(
     share = if (total > 0) own / total else NA_real_, share_lower = limits[[1L]], share_upper = limits[[2L]],
     share_of = if (name == "(Intercept)") "variance of the outcome" else "differences of the slope"

@@ -88,6 +88,23 @@ test_that("nothing is shown for what is small", {
   expect_identical(c(shown$steps, shown$amount), c(4, 4))
 })
 
+test_that("Kenward-Roger's method and the intervals of therapists' shares show how far they are when the rows are many", {
+  skip_if_not_installed("progressr")
+  complete <- sum(!is.na(implement$bai))
+  copies <- ceiling(progress_rows / complete)
+  many <- implement[rep(seq_len(nrow(implement)), copies), ]
+  many$copy <- rep(seq_len(copies), each = nrow(implement))
+  many$person <- paste(many$id, many$copy)
+  fit <- suppressMessages(hlm(bai ~ session + (1 | copy / person), many))
+  shown <- count_signals(summary(fit, ddf = "Kenward-Roger"))
+  # one step for every pair of coefficients
+  expect_identical(c(shown$steps, shown$amount), c(3, 3))
+  # the profile of the standard deviation is part of it
+  shown <- count_signals(suppressWarnings(therapist_effects(fit, test = FALSE)))
+  expect_identical(c(shown$steps, shown$amount), c(share_steps, share_steps) + 0)
+  expect_gt(sum(shown$type == "update"), 1L)
+})
+
 test_that("an error, or a handler that leaves, ends it in order", {
   skip_if_not_installed("progressr")
   loadNamespace("progressr")
@@ -148,6 +165,31 @@ test_that("an interrupt stops every long computation at once and leaves the sess
   for (name in c("bootstrap", "influence", "profile", "CR2", "hlm")) {
     # how, when, the same answers and random numbers as before, no thread more than before
     expect_true(paste0(name, ": interrupt at once TRUE 0") %in% out, label = paste(c(name, out), collapse = "\n"))
+  }
+})
+
+test_that("a single long evaluation stops in its midst, for an interrupt as for a time limit", {
+  skip_on_os("windows")
+  skip_on_cran()
+  out <- run_child(c(
+    child_within,
+    # two factors that meet everywhere: the dense core of one evaluation is nearly all the work. The optimum does not matter.
+    "e <- data.frame(p = sample(2200, 40000, TRUE), i = sample(2000, 40000, TRUE))",
+    "e$y <- rnorm(2200)[e$p] + rnorm(2000)[e$i] + rnorm(40000)",
+    "crossed <- suppressWarnings(hlm(y ~ 1 + (1 | p) + (1 | i), e, start = c(1, 1), control = hlm_control(max_iter = 1)))",
+    "within('Satterthwaite', wbhlm:::engine_satterthwaite(crossed$design, TRUE, c(1, 1)))",
+    # one pass over many persons for every pair of coefficients
+    "f <- data.frame(id = rep(1:240000, each = 5), t = 1:5, g = factor(rep(1:3, each = 5)))",
+    "f$x <- rnorm(nrow(f))",
+    "f$y <- rnorm(240000)[f$id] + rnorm(nrow(f))",
+    "nested <- suppressWarnings(hlm(y ~ t * x * g + (1 + t + x | id), f, start = c(1, 0, 0, 0.1, 0, 0.1), control = hlm_control(max_iter = 1)))",
+    "within('Kenward-Roger', summary(nested, ddf = 'Kenward-Roger'))"
+  ))
+  for (name in c("Satterthwaite", "Kenward-Roger")) {
+    for (how in c("interrupt", "limit")) {
+      # how it ended, soon, the same answers as before
+      expect_match(out, paste0("^", name, ": ", how, " TRUE TRUE"), all = FALSE, label = paste(c(name, how, out), collapse = "\n"))
+    }
   }
 })
 

@@ -41,7 +41,7 @@ fn core_bootstrap(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
         let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
         let replicates = request.replication.watched(|stop, done| {
-            let source = Source::new(&design, reml, &theta, &beta, sigma)?;
+            let source = Source::new(&design, reml, &theta, &beta, sigma, stop)?;
             bootstrap::run(&source, scheme, wanted, stop, done)
         })?;
         Ok(replicates_list(&replicates, beta.len(), theta.len(), design.residual.free().len()).into())
@@ -62,7 +62,7 @@ fn core_bootstrap_samples(design: Robj, reml: Robj, theta: Robj, beta: Robj, sig
         let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let (scheme, wanted) = (request.scheme.as_ref(), &request.options);
         let samples = request.replication.watched(|stop, done| {
-            let source = Source::new(&design, reml, &theta, &beta, sigma)?;
+            let source = Source::new(&design, reml, &theta, &beta, sigma, stop)?;
             bootstrap::samples(&source, scheme, wanted, &which, stop, done)
         })?;
         let values = samples.into_iter().map(|sample| match sample {
@@ -86,7 +86,7 @@ fn core_jackknife(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Robj
         let (design, reml) = (DesignSource::new(&design)?.design()?, flag(&reml, "reml")?);
         let wanted = &request.options;
         let replicates = request.replication.watched(|stop, done| {
-            let source = Source::new(&design, reml, &theta, &beta, sigma)?;
+            let source = Source::new(&design, reml, &theta, &beta, sigma, stop)?;
             bootstrap::jackknife(&source, wanted.group, &block, &wanted.control, stop, done)
         })?;
         Ok(replicates_list(&replicates, beta.len(), theta.len(), 0).into())

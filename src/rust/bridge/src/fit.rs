@@ -14,22 +14,11 @@ use wbhlm_core::fit::{Fit, Prepared, Status};
 use wbhlm_core::objective::Order;
 use wbhlm_core::optimize::Control;
 use wbhlm_core::residual::BlockRows;
+use wbhlm_core::stop::go_on;
 use wbhlm_core::structured::Structured;
 
-/// Reads the design, prepares it and runs `task` on the pool.
-pub fn prepared<T: Send>(
-    design: &Robj,
-    reml: &Robj,
-    threads: usize,
-    task: impl FnOnce(&Prepared, &AtomicBool) -> Result<T, CoreError> + Send,
-) -> Result<T, CoreError> {
-    let design = DesignSource::new(design)?.design()?;
-    let reml = flag(reml, "reml")?;
-    run_interruptible(threads, |stop| task(&Prepared::new(&design, reml, stop)?, stop))
-}
-
-/// The same for a single fit or evaluation.
-fn prepared_for_one<T: Send>(
+/// Reads the design, prepares it and runs `task`, see [`run_one`].
+fn prepared<T: Send>(
     design: &Robj,
     reml: &Robj,
     threads: usize,
@@ -165,7 +154,7 @@ fn core_at(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (estimates, shape) = prepared_for_one(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
+        let (estimates, shape) = prepared(&design, &reml, threads, |p| Ok((p.at(&theta)?, shape(p))))?;
         Ok(estimates_list(&estimates, &shape))
     })
 }
@@ -182,7 +171,7 @@ fn core_evaluate(design: Robj, reml: Robj, theta: Robj, order: Robj, threads: Ro
             Some(2) => Order::Exact,
             _ => return Err(CoreError::Design { what: "order must be 0, 1 or 2".to_string() }),
         };
-        let (criterion, gradient, hessian) = prepared_for_one(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
+        let (criterion, gradient, hessian) = prepared(&design, &reml, threads, |p| p.evaluate(&theta, order))?;
         Ok(list!(criterion = criterion, gradient = gradient, hessian = column_major(&hessian)).into())
     })
 }
@@ -193,7 +182,7 @@ fn core_condvar(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
         let threads = count(Some(&threads), 1, "threads")?;
-        let (values, shape) = prepared(&design, &reml, threads, |p, _| Ok((p.conditional_covariances(&theta)?, shape(p))))?;
+        let (values, shape) = prepared(&design, &reml, threads, |p| Ok((p.conditional_covariances(&theta)?, shape(p))))?;
         // symmetric blocks: row-major is column-major
         let values: Vec<Robj> = values.into_iter().map(|v| Robj::from(v.into_raw_vec_and_offset().0)).collect();
         let q = shape.q.iter().map(|&q| q as i32).collect::<Vec<i32>>();
@@ -222,13 +211,18 @@ fn core_satterthwaite(design: Robj, reml: Robj, theta: Robj, threads: Robj) -> R
     })
 }
 
-/// What Kenward & Roger's method needs.
+/// What Kenward & Roger's method needs. `control`: threads, and progress (function(done) or NULL), which counts p (p + 1) / 2 steps for p fixed effects.
 #[extendr]
-fn core_kenward_roger(design: Robj, theta: Robj, threads: Robj) -> Robj {
+fn core_kenward_roger(design: Robj, theta: Robj, control: Robj) -> Robj {
     guard(|| {
         let theta = numbers(&theta, "theta")?;
-        let threads = count(Some(&threads), 1, "threads")?;
-        let result = prepared(&design, &Robj::from(true), threads, |p, _| p.kenward_roger(&theta))?;
+        let progress = progress_of(&control)?;
+        let (_, threads) = control_of(&control)?;
+        let source = DesignSource::new(&design)?;
+        let design = source.design()?;
+        let result = run_watched(threads, progress.as_ref(), |stop, done| {
+            Prepared::new(&design, true, stop)?.kenward_roger(&theta, done)
+        })?;
         let matrices = |all: &[Array2<f64>]| List::from_values(all.iter().map(column_major));
         let index = |pick: fn(&(usize, usize, usize)) -> usize| {
             result.coordinates.iter().map(|c| pick(c) as i32 + 1).collect::<Vec<i32>>()
@@ -259,26 +253,33 @@ fn core_whiten(design: Robj, values: Robj, codes: Robj, forward: Robj) -> Robj {
         if codes.len() != n || values.len() % n != 0 || design.residual.n_rows().is_some_and(|rows| rows != n) {
             return Err(CoreError::Design { what: "values and codes must have one entry per row".to_string() });
         }
-        let mut order: Vec<u32> = (0..n as u32).collect();
-        order.sort_by_key(|&row| codes[row as usize]);
-        let (width, mut out) = (values.len() / n, values.clone());
-        for rows in order.chunk_by(|&a, &b| codes[a as usize] == codes[b as usize]) {
-            let at = BlockRows { order: Some(rows), start: 0, len: rows.len() };
-            let weights = design.weights.map(|w| rows.iter().map(|&row| w[row as usize]).collect::<Vec<f64>>());
-            let cell = |k: usize, column: usize| column * n + rows[k] as usize;
-            let mut block: Vec<f64> =
-                (0..width).flat_map(|c| (0..rows.len()).map(move |k| (k, c))).map(|(k, c)| values[cell(k, c)]).collect();
-            if forward {
-                design.residual.whiten(at, &mut block, width, weights.as_deref());
-            } else {
-                design.residual.colour(at, &mut block, width, weights.as_deref());
-            }
-            for c in 0..width {
-                (0..rows.len()).for_each(|k| out[cell(k, c)] = block[c * rows.len() + k]);
-            }
-        }
+        let out = run_one(&design, 1, None, |stop, _| whitened(&design, &values, &codes, forward, stop))?;
         Ok(out.into())
     })
+}
+
+fn whitened(design: &Design, values: &[f64], codes: &[usize], forward: bool, stop: &AtomicBool) -> Result<Vec<f64>, CoreError> {
+    let n = design.n();
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    order.sort_by_key(|&row| codes[row as usize]);
+    let (width, mut out) = (values.len() / n, values.to_vec());
+    for rows in order.chunk_by(|&a, &b| codes[a as usize] == codes[b as usize]) {
+        go_on(stop)?;
+        let at = BlockRows { order: Some(rows), start: 0, len: rows.len() };
+        let weights = design.weights.map(|w| rows.iter().map(|&row| w[row as usize]).collect::<Vec<f64>>());
+        let cell = |k: usize, column: usize| column * n + rows[k] as usize;
+        let mut block: Vec<f64> =
+            (0..width).flat_map(|c| (0..rows.len()).map(move |k| (k, c))).map(|(k, c)| values[cell(k, c)]).collect();
+        if forward {
+            design.residual.whiten(at, &mut block, width, weights.as_deref());
+        } else {
+            design.residual.colour(at, &mut block, width, weights.as_deref());
+        }
+        for c in 0..width {
+            (0..rows.len()).for_each(|k| out[cell(k, c)] = block[c * rows.len() + k]);
+        }
+    }
+    Ok(out)
 }
 
 extendr_module! {

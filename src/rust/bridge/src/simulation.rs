@@ -70,8 +70,8 @@ fn core_refit_many(design: Robj, reml: Robj, theta: Robj, beta: Robj, sigma: Rob
         };
         let wanted = &request.options;
         let replicates = request.replication.watched(|stop, done| {
-            let source = Source::new(&design, reml, &theta, &beta, sigma)?;
-            let reduced = designs.iter().map(|design| Reduced::new(design, reml)).collect::<Result<Vec<_>, CoreError>>()?;
+            let source = Source::new(&design, reml, &theta, &beta, sigma, stop)?;
+            let reduced = designs.iter().map(|design| Reduced::new(design, reml, stop)).collect::<Result<Vec<_>, CoreError>>()?;
             refit_many::run(&source, &reduced, outcomes, wanted, stop, done)
         })?;
         let tested = beta.len() + wanted.contrasts.len();

@@ -1,6 +1,6 @@
 //! The whole way from a validated design to estimates.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard};
 
 use ndarray::{Array2, Array3};
@@ -55,12 +55,12 @@ pub struct Fit {
 
 impl<'s> Prepared<'s> {
     /// Validates the design, drops aliased columns and takes the one pass over the rows.
-    /// Once `stop` is true, every evaluation returns [`CoreError::Interrupted`].
+    /// Once `stop` is true, this and every evaluation returns [`CoreError::Interrupted`].
     ///
     /// # Errors
     /// Those of [`Design::validate`].
     pub fn new(design: &Design, reml: bool, stop: &'s AtomicBool) -> Result<Self> {
-        Ok(Self::from_statistics(Statistics::new(design, reml)?, stop))
+        Ok(Self::from_statistics(Statistics::new(design, reml, stop)?, stop))
     }
 
     /// From statistics made earlier, or elsewhere.
@@ -79,18 +79,16 @@ impl<'s> Prepared<'s> {
     pub fn with_profile<T>(&self, task: impl FnOnce(&Profile) -> Result<T>) -> Result<T> {
         let active = self.statistics.parameters.active();
         let nu = (self.statistics.n - if self.statistics.reml { self.statistics.basis.x.len() } else { 0 }) as f64;
-        let run = |objective: &dyn Objective| {
-            task(&Profile { objective, parameters: &self.statistics.parameters, nu, stop: self.stop })
-        };
+        let run = |objective: &dyn Objective| task(&Profile { objective, parameters: &self.statistics.parameters, nu });
         match &self.statistics.moments {
             Moments::Nested(moments) => {
                 let spare = std::mem::take(&mut *self.spare());
-                let objective = NestedObjective::new(moments, &active, self.statistics.reml, spare);
+                let objective = NestedObjective::new(moments, &active, self.statistics.reml, spare, self.stop);
                 let out = run(&objective);
                 *self.spare() = objective.into_workspace();
                 out
             }
-            Moments::Crossed(moments) => run(&CrossedObjective::new(moments, &active, self.statistics.reml)),
+            Moments::Crossed(moments) => run(&CrossedObjective::new(moments, &active, self.statistics.reml, self.stop)),
         }
     }
 
@@ -195,12 +193,12 @@ impl<'s> Prepared<'s> {
         self.with_profile(|profile| satterthwaite::at(&self.statistics, profile, theta, &inside))
     }
 
-    /// What Kenward & Roger's method needs; for statistics of a REML fit.
+    /// What Kenward & Roger's method needs; for statistics of a REML fit. `done` counts p (p + 1) / 2 steps.
     ///
     /// # Errors
     /// As [`Prepared::at`].
-    pub fn kenward_roger(&self, theta: &[f64]) -> Result<KenwardRoger> {
+    pub fn kenward_roger(&self, theta: &[f64], done: &AtomicUsize) -> Result<KenwardRoger> {
         let inside = self.theta_inside(theta)?;
-        self.with_profile(|profile| kenward_roger::at(&self.statistics, profile, &inside))
+        self.with_profile(|profile| kenward_roger::at(&self.statistics, profile, &inside, done))
     }
 }

@@ -30,4 +30,5 @@ pub mod replicates;
 pub mod residual;
 pub mod simulation;
 pub mod statistics;
+pub mod stop;
 pub mod structured;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::error::{CoreError, Result};
 use crate::estimates::Brief;
 use crate::fit::Status;
+use crate::stop::go_on;
 
 /// Runs `task` for 0..count; `done` counts. A worker (buffers, a copy of the moments) is made where none is idle; what a task finds must not depend
 /// on it.
@@ -26,9 +27,7 @@ pub fn each<W: Send, T: Send>(
     (0..count)
         .into_par_iter()
         .map(|i| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(CoreError::Interrupted);
-            }
+            go_on(stop)?;
             let waiting = lock().pop();
             let mut worker_here = waiting.unwrap_or_else(&worker);
             let result = task(&mut worker_here, i);

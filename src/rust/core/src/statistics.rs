@@ -1,5 +1,7 @@
 //! All that is kept of a design once its rows have been read: basis, layout of theta, moments. Portable (serde).
 
+use std::sync::atomic::AtomicBool;
+
 use serde::{Deserialize, Serialize};
 
 use crate::design::Design;
@@ -10,6 +12,7 @@ use crate::moments::hierarchy::Hierarchy;
 use crate::moments::nested::NestedMoments;
 use crate::objective::parameters::Parameters;
 use crate::residual::Residual;
+use crate::stop::go_on;
 
 /// The moments of a design: nested where the factors form a chain, crossed otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,13 +44,13 @@ impl Statistics {
     /// Validates the design, drops aliased columns and takes the one pass over the rows.
     ///
     /// # Errors
-    /// Those of [`Design::validate`].
-    pub fn new(design: &Design, reml: bool) -> Result<Self> {
+    /// Those of [`Design::validate`]; [`CoreError::Interrupted`] once `stop` is true.
+    pub fn new(design: &Design, reml: bool, stop: &AtomicBool) -> Result<Self> {
         design.validate()?;
         let mut design = design.clone();
         let mut dropped = Vec::new();
         loop {
-            let statistics = Self::build(&design, reml)?;
+            let statistics = Self::build(&design, reml, stop)?;
             let aliased = statistics.aliased(&design);
             if aliased.is_empty() {
                 return Ok(Statistics { dropped, ..statistics });
@@ -60,8 +63,9 @@ impl Statistics {
         }
     }
 
-    fn build(design: &Design, reml: bool) -> Result<Self> {
+    fn build(design: &Design, reml: bool, stop: &AtomicBool) -> Result<Self> {
         let basis = Basis::new(design);
+        go_on(stop)?;
         let parameters = Parameters::new(design, &basis);
         let n = design.n();
         if n <= design.x.len() {
@@ -74,13 +78,13 @@ impl Statistics {
         let groups: Vec<usize> = order.iter().map(|&b| basis.blocks[b].group).collect();
         let residual = design.residual.as_ref();
         let moments = match Hierarchy::build(design, &groups, &order) {
-            Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, residual, hierarchy)),
+            Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, residual, hierarchy, stop)?),
             None if !residual.is_by_row() => {
                 return Err(CoreError::Covariance {
                     what: "residuals cannot be correlated in a model with crossed grouping factors".into(),
                 })
             }
-            None => Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order)?)),
+            None => Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order, stop)?)),
         };
         Ok(Statistics { basis, parameters, reml, n, dropped: Vec::new(), moments })
     }
@@ -97,13 +101,13 @@ impl Statistics {
     ///
     /// # Errors
     /// Those of the pass over the rows.
-    pub fn whitened_by(&self, design: &Design, residual: &dyn Residual) -> Result<Self> {
+    pub fn whitened_by(&self, design: &Design, residual: &dyn Residual, stop: &AtomicBool) -> Result<Self> {
         let (basis, parameters) = (self.basis.clone(), self.parameters.clone());
         let moments = match &self.moments {
-            Moments::Nested(m) => Moments::Nested(NestedMoments::new(design, &basis, residual, m.hierarchy.clone())),
+            Moments::Nested(m) => Moments::Nested(NestedMoments::new(design, &basis, residual, m.hierarchy.clone(), stop)?),
             Moments::Crossed(m) => {
                 let order: Vec<usize> = std::iter::once(m.block).chain(m.core.iter().map(|core| core.block)).collect();
-                Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order)?))
+                Moments::Crossed(Box::new(CrossedMoments::new(design, &basis, residual, &order, stop)?))
             }
         };
         Ok(Statistics { basis, parameters, reml: self.reml, n: self.n, dropped: self.dropped.clone(), moments })

@@ -74,7 +74,7 @@ impl<'d, 's> Structured<'d, 's> {
     /// # Errors
     /// Those of [`Statistics::new`].
     pub fn new(design: &Design<'d>, reml: bool, stop: &'s AtomicBool) -> Result<Self> {
-        Ok(Self::from_statistics(design, Statistics::new(design, reml)?, stop))
+        Ok(Self::from_statistics(design, Statistics::new(design, reml, stop)?, stop))
     }
 
     /// For statistics of the same design, or of one that differs in its outcome alone.
@@ -90,7 +90,7 @@ impl<'d, 's> Structured<'d, 's> {
     /// Those of the pass over the rows.
     pub fn prepared(&self, free: &[f64]) -> Result<Prepared<'s>> {
         let residual = self.design.residual.at(free);
-        Ok(Prepared::from_statistics(self.statistics.whitened_by(&self.design, residual.as_ref())?, self.stop))
+        Ok(Prepared::from_statistics(self.statistics.whitened_by(&self.design, residual.as_ref(), self.stop)?, self.stop))
     }
 
     /// Finds the optimum over theta and φ: φ and the random effects of a person compete, so the criterion is looked at from all

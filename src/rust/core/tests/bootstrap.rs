@@ -78,7 +78,7 @@ fn replicates(owned: &Owned, reml: bool, scheme: &str, options: &Options, thread
     let fit = fitted(owned, reml);
     let design = owned.design();
     let e = &fit.estimates;
-    let source = Source::new(&design, reml, &e.theta, &e.beta, e.sigma).unwrap();
+    let source = Source::new(&design, reml, &e.theta, &e.beta, e.sigma, &NEVER).unwrap();
     let scheme = bootstrap::scheme(scheme).unwrap();
     let done = AtomicUsize::new(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -203,7 +203,7 @@ fn the_jackknife_gives_the_fits_without_each_block() {
     let fit = fitted(&owned, true);
     let design = owned.design();
     let e = &fit.estimates;
-    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma).unwrap();
+    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma, &NEVER).unwrap();
     for (group, levels) in [(None, 8), (Some(0), 40)] {
         let block: Vec<usize> = (0..levels).map(|level| level % 8).collect();
         let fits = bootstrap::jackknife(&source, group, &block, &tight(), &NEVER, &AtomicUsize::new(0)).unwrap();
@@ -318,12 +318,12 @@ fn what_cannot_be_drawn_is_refused_and_an_interrupt_ends_it() {
     let fit = fitted(&owned, true);
     let design = owned.design();
     let e = &fit.estimates;
-    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma).unwrap();
+    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma, &NEVER).unwrap();
     let cases = bootstrap::scheme("cases").unwrap();
     assert!(matches!(cases.prepare(&source, None), Err(CoreError::Data { .. })));
     assert!(bootstrap::scheme("wild").is_err());
-    assert!(Source::new(&design, true, &e.theta, &e.beta[1..], e.sigma).is_err());
-    assert!(Source::new(&design, true, &e.theta, &e.beta, f64::NAN).is_err());
+    assert!(Source::new(&design, true, &e.theta, &e.beta[1..], e.sigma, &NEVER).is_err());
+    assert!(Source::new(&design, true, &e.theta, &e.beta, f64::NAN, &NEVER).is_err());
     let parametric = bootstrap::scheme("parametric").unwrap();
     let stopped = AtomicBool::new(true);
     let result = bootstrap::run(&source, parametric.as_ref(), &options(5), &stopped, &AtomicUsize::new(0));

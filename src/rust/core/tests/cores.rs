@@ -3,12 +3,16 @@
 
 mod common;
 
+use std::sync::atomic::AtomicBool;
+
 use common::{Owned, Random};
 use wbhlm_core::moments::basis::Basis;
 use wbhlm_core::moments::crossed::CrossedMoments;
 use wbhlm_core::objective::crossed::{CoreKind, CrossedObjective};
 use wbhlm_core::objective::{Objective, Order};
 use wbhlm_core::residual::Identity;
+
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn crossed(seed: u64) -> Owned {
     let mut random = Random(seed);
@@ -37,14 +41,14 @@ fn dense_and_sparse_cores_agree() {
         let owned = crossed(seed);
         let design = owned.design();
         let basis = Basis::new(&design);
-        let moments = CrossedMoments::new(&design, &basis, &Identity, &[0, 1, 2]).unwrap();
+        let moments = CrossedMoments::new(&design, &basis, &Identity, &[0, 1, 2], &NEVER).unwrap();
         let full = vec![(0, 0), (1, 0), (1, 1)];
         let active = vec![full.clone(), full, vec![(0, 0)]];
         for zero in [1.0, 1e-8, 0.0] {
             let psi = vec![vec![0.5, 0.1, 0.1, 0.3], vec![0.4, -0.1 * zero, -0.1 * zero, 0.2 * zero], vec![0.6]];
             for reml in [true, false] {
-                let dense = CrossedObjective::with_core(&moments, &active, reml, CoreKind::Dense);
-                let sparse = CrossedObjective::with_core(&moments, &active, reml, CoreKind::Sparse);
+                let dense = CrossedObjective::with_core(&moments, &active, reml, CoreKind::Dense, &NEVER);
+                let sparse = CrossedObjective::with_core(&moments, &active, reml, CoreKind::Sparse, &NEVER);
                 let (a, b) = (dense.evaluate(&psi, Order::Gradient).unwrap(), sparse.evaluate(&psi, Order::Gradient).unwrap());
                 close(&[a.log_det, a.r2], &[b.log_det, b.r2], 1e-11, "value");
                 close(&a.log_det_gradient, &b.log_det_gradient, 1e-9, "gradient of the log-determinant");

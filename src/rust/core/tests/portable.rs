@@ -28,7 +28,7 @@ fn statistics_and_fits_survive_the_journey() {
     let mut crossed = nested.clone();
     crossed.groups[1] = (0..n).map(|i| 1 + (i as i32 * 7) % 11).collect();
     for owned in [nested, crossed] {
-        let here = Statistics::new(&owned.design(), true).unwrap();
+        let here = Statistics::new(&owned.design(), true, &NEVER).unwrap();
         let bytes = postcard::to_allocvec(&here).unwrap();
         let there: Statistics = postcard::from_bytes(&bytes).unwrap();
         let a = Prepared::from_statistics(here, &NEVER).fit(&Control::default()).unwrap();

@@ -353,7 +353,7 @@ fn the_parametric_bootstrap_draws_from_the_structure_and_estimates_it_again() {
     known.residual = Some(d.owned.residual.as_ref().unwrap().at(&found.free));
     let design = known.design();
     let e = &found.fit.estimates;
-    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma).unwrap();
+    let source = Source::new(&design, true, &e.theta, &e.beta, e.sigma, &NEVER).unwrap();
     let options = Options { replicates: 200, seed: 3, group: None, control: Control::default() };
     let done = std::sync::atomic::AtomicUsize::new(0);
     let scheme = |name: &str| bootstrap::scheme(name).unwrap();

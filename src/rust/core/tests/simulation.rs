@@ -19,6 +19,8 @@ use wbhlm_core::simulation::study::{
 };
 use wbhlm_core::simulation::{Options, Tests};
 
+static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// Synthetic: 40 persons, 5 rows each, a random slope.
 fn slopes() -> Owned {
     let mut random = Random(5);
@@ -48,8 +50,7 @@ fn options(replicates: usize, tests: Tests) -> Options {
 }
 
 fn fitted(owned: &Owned) -> Fit {
-    let stop = AtomicBool::new(false);
-    Prepared::new(&owned.design(), true, &stop).unwrap().fit(&Control::default()).unwrap()
+    Prepared::new(&owned.design(), true, &NEVER).unwrap().fit(&Control::default()).unwrap()
 }
 
 fn on_threads<T: Send>(threads: usize, task: impl FnOnce() -> T + Send) -> T {
@@ -67,8 +68,8 @@ fn refits(
     let (fit, design) = (fitted(owned).estimates, owned.design());
     let designs: Vec<_> = reduced.iter().map(|r| r.design()).collect();
     on_threads(threads, || {
-        let source = Source::new(&design, true, &fit.theta, &fit.beta, fit.sigma).unwrap();
-        let reduced: Vec<Reduced> = designs.iter().map(|design| Reduced::new(design, true).unwrap()).collect();
+        let source = Source::new(&design, true, &fit.theta, &fit.beta, fit.sigma, &NEVER).unwrap();
+        let reduced: Vec<Reduced> = designs.iter().map(|design| Reduced::new(design, true, &NEVER).unwrap()).collect();
         refit_many::run(&source, &reduced, outcomes, options, &stop, &done).unwrap()
     })
 }
@@ -128,7 +129,7 @@ fn what_cannot_be_refitted_is_told_apart_from_what_is_wrong() {
     let owned = slopes();
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (fit, design) = (fitted(&owned).estimates, owned.design());
-    let source = Source::new(&design, false, &fit.theta, &fit.beta, fit.sigma).unwrap();
+    let source = Source::new(&design, false, &fit.theta, &fit.beta, fit.sigma, &NEVER).unwrap();
     let run = |outcomes: Option<&[f64]>, tests| refit_many::run(&source, &[], outcomes, &options(1, tests), &stop, &done);
     assert!(matches!(run(None, Tests::KenwardRoger), Err(CoreError::Design { .. })));
     assert!(matches!(run(Some(&[1.0, 2.0]), Tests::None), Err(CoreError::Design { .. })));

@@ -44,7 +44,7 @@ pub fn regroup<'s>(source: &'s Source<'s>, group: Option<usize>) -> Result<Regro
     };
     let mut y = Vec::new();
     source.rows.outcome(&source.statistics.basis, source.design.y, &mut y);
-    Ok(Regroup::new(moments, &source.statistics, &source.rows, &y, level))
+    Regroup::new(moments, &source.statistics, &source.rows, &y, level, source.stop)
 }
 
 fn chain<'s>(source: &'s Source<'s>) -> Result<&'s NestedMoments> {

@@ -1,5 +1,7 @@
 //! The fitted model that replicates are drawn from.
 
+use std::sync::atomic::AtomicBool;
+
 use super::rng::Random;
 use crate::design::Design;
 use crate::error::{CoreError, Result};
@@ -28,15 +30,24 @@ pub struct Source<'d> {
     pub inside: Vec<f64>,
     /// Free parameters of the residual structure; none where rows are independent with equal variances.
     pub free: Vec<f64>,
+    /// Set from outside to end what is computed from it.
+    pub stop: &'d AtomicBool,
 }
 
 impl<'d> Source<'d> {
-    /// `beta` over the kept columns, `theta` and `sigma` in the user's units.
+    /// `beta` over the kept columns, `theta` and `sigma` in the user's units. Once `stop` is true, this and what is made of it end.
     ///
     /// # Errors
     /// Those of [`Statistics::new`]; [`CoreError::Design`] when the estimates do not belong to the design.
-    pub fn new(design: &'d Design<'d>, reml: bool, theta: &[f64], beta: &[f64], sigma: f64) -> Result<Self> {
-        let statistics = Statistics::new(design, reml)?;
+    pub fn new(
+        design: &'d Design<'d>,
+        reml: bool,
+        theta: &[f64],
+        beta: &[f64],
+        sigma: f64,
+        stop: &'d AtomicBool,
+    ) -> Result<Self> {
+        let statistics = Statistics::new(design, reml, stop)?;
         let parameters = &statistics.parameters;
         let kept: Vec<usize> = (0..design.x.len()).filter(|k| !statistics.dropped.contains(k)).map(|k| design.x[k]).collect();
         if beta.len() != kept.len() || theta.len() != parameters.n_theta || sigma <= 0.0 {
@@ -62,9 +73,9 @@ impl<'d> Source<'d> {
         }
         let lambdas = parameters.lambdas(theta);
         let inside = parameters.convert(&statistics.basis, theta, true);
-        let rows = WhitenedRows::new(design, &statistics);
+        let rows = WhitenedRows::new(design, &statistics, stop)?;
         let free = design.residual.free();
-        Ok(Source { design, statistics, rows, fixed, lambdas, sigma, theta: theta.to_vec(), inside, free })
+        Ok(Source { design, statistics, rows, fixed, lambdas, sigma, theta: theta.to_vec(), inside, free, stop })
     }
 
     /// Levels of a term's grouping factor and columns of the term.
@@ -105,8 +116,7 @@ impl<'d> Source<'d> {
     /// # Errors
     /// Those of the objective.
     pub fn modes(&self) -> Result<Vec<Vec<f64>>> {
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let estimates = Prepared::from_statistics(self.statistics.clone(), &stop).at(&self.theta)?;
+        let estimates = Prepared::from_statistics(self.statistics.clone(), self.stop).at(&self.theta)?;
         let mut out = vec![Vec::new(); self.design.terms.len()];
         for (block, modes) in self.statistics.basis.blocks.iter().zip(&estimates.modes) {
             for &(term, start) in &block.terms {

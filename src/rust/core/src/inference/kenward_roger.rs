@@ -4,6 +4,8 @@
 //! V = Σ γ_k V_k is linear in γ: the entries of σ²Ψ (coordinates of Ψ, block by block) and, last, σ² itself with V_0 = W⁻¹. What belongs
 //! to σ² follows from V = Σ γ_k V_k; what belongs to Ψ are derivatives of S = [X y]'V⁻¹[X y].
 
+use std::sync::atomic::AtomicUsize;
+
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -78,11 +80,11 @@ impl KenwardRoger {
     }
 }
 
-/// Computes them at theta (internal basis). The statistics must be those of a REML fit.
+/// Computes them at theta (internal basis). The statistics must be those of a REML fit. `done` counts p (p + 1) / 2 steps.
 ///
 /// # Errors
 /// Those of the objective.
-pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64]) -> Result<KenwardRoger> {
+pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64], done: &AtomicUsize) -> Result<KenwardRoger> {
     let parameters = profile.parameters;
     let psi = parameters.psi(theta);
     let pieces = profile.at(theta, Order::Exact)?.pieces;
@@ -94,7 +96,7 @@ pub fn at(statistics: &Statistics, profile: &Profile, theta: &[f64]) -> Result<K
     let mut first: Vec<Vec<f64>> = pieces.xx_gradient.iter().map(|c| scaled(c, 1.0 / (s2 * s2))).collect();
     let c = small::spd_inverse(p, &scaled(&pieces.xx_inverse, s2)).map(|(c, _)| c).unwrap_or_default();
     first.push(residual(&gamma, &first, &scaled(&c, -1.0), s2));
-    let second = second(profile, &psi, p, s2)?;
+    let second = second(profile, &psi, p, s2, done)?;
     let mut q = vec![Vec::new(); (m + 1) * (m + 1)];
     for k in 0..m {
         (0..m).for_each(|l| q[k * (m + 1) + l] = second[k * m + l].clone());
@@ -168,7 +170,7 @@ fn residual(gamma: &[f64], members: &[Vec<f64>], total: &[f64], s2: f64) -> Vec<
 }
 
 /// Q_kl over Ψ: half the second derivatives of X'V⁻¹X, entry by entry from quadratic forms (polarisation).
-fn second(profile: &Profile, psi: &[Vec<f64>], p: usize, s2: f64) -> Result<Vec<Vec<f64>>> {
+fn second(profile: &Profile, psi: &[Vec<f64>], p: usize, s2: f64, done: &AtomicUsize) -> Result<Vec<Vec<f64>>> {
     let m = profile.objective.coordinates().len();
     let pairs: Vec<(usize, usize)> = (0..p).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
     let directions: Vec<Vec<f64>> = pairs
@@ -180,7 +182,7 @@ fn second(profile: &Profile, psi: &[Vec<f64>], p: usize, s2: f64) -> Result<Vec<
             w
         })
         .collect();
-    let forms = profile.objective.second_derivatives(psi, &directions)?;
+    let forms = profile.objective.second_derivatives(psi, &directions, done)?;
     let diagonal = |i: usize| &forms[i * (i + 1) / 2 + i];
     let mut out = vec![vec![0.0; p * p]; m * m];
     let factor = 0.5 / (s2 * s2 * s2);

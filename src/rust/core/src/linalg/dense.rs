@@ -1,10 +1,16 @@
-//! Dense symmetric linear algebra through faer.
+//! Dense symmetric matrices of a few rows, and products of any size, through faer.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Side};
+use std::sync::atomic::AtomicBool;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par, Side};
 
 use super::jacobi;
 use crate::error::{CoreError, Result};
+use crate::stop::go_on;
+
+/// Multiplications between two looks at the flag: about a tenth of a second.
+const UNWATCHED: usize = 2_000_000_000;
 
 /// Eigenvalues (ascending) and eigenvectors (columns of a row-major n × n matrix) of a symmetric matrix.
 ///
@@ -50,21 +56,18 @@ pub fn balanced_inverse(n: usize, a: &[f64], scale: &[f64], least: impl Fn(f64) 
     Ok(out)
 }
 
-/// Cholesky factor of a symmetric positive definite matrix (its lower triangle is read).
+/// AB, in pieces between which the computation may end.
 ///
 /// # Errors
-/// [`CoreError::Numerical`] when it is not positive definite.
-pub fn cholesky(a: MatRef<'_, f64>) -> Result<faer::linalg::solvers::Llt<f64>> {
-    a.llt(Side::Lower).map_err(|_| CoreError::Numerical { what: "a covariance matrix is not positive definite".into() })
-}
-
-/// log-determinant from a Cholesky factor.
-pub fn log_det(llt: &faer::linalg::solvers::Llt<f64>) -> f64 {
-    let l = llt.L();
-    2.0 * (0..l.nrows()).map(|i| l[(i, i)].ln()).sum::<f64>()
-}
-
-/// A⁻¹B from a Cholesky factor of A.
-pub fn solve(llt: &faer::linalg::solvers::Llt<f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    llt.solve(b)
+/// [`CoreError::Interrupted`] once `stop` is true.
+pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, stop: &AtomicBool) -> Result<Mat<f64>> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    let piece = (UNWATCHED / (a.nrows() * a.ncols()).max(1)).max(8);
+    for first in (0..b.ncols()).step_by(piece) {
+        go_on(stop)?;
+        let columns = piece.min(b.ncols() - first);
+        let target = out.as_mut().subcols_mut(first, columns);
+        matmul(target, Accum::Replace, a, b.subcols(first, columns), 1.0, Par::Seq);
+    }
+    Ok(out)
 }

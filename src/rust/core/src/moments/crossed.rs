@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use super::basis::Basis;
 use super::hierarchy::counting_sort;
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::linalg::small;
 use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
+use crate::stop::go_on;
 
 /// Where a factor's columns stand in the core: level g has columns `first + g q .. first + (g + 1) q`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,8 +66,8 @@ impl CrossedMoments {
     /// One pass over the rows; `order` lists the basis blocks by falling number of levels, the first is eliminated.
     ///
     /// # Errors
-    /// None at present.
-    pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, order: &[usize]) -> Result<Self> {
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, order: &[usize], stop: &AtomicBool) -> Result<Self> {
         let first = &basis.blocks[order[0]];
         let codes = design.groups[first.group].codes;
         let nodes = design.groups[first.group].n_levels;
@@ -93,13 +95,15 @@ impl CrossedMoments {
         let mut products: HashMap<(u32, u32), f64> = HashMap::new();
         let mut total = CompensatedSums::new(tail.len() * tail.len());
         let mut log_det = CompensatedSums::new(1);
-        let mut reader = RowReader::new(design, basis, residual, Some(&rows));
+        let mut reader = RowReader::new(design, basis, residual, Some(&rows), stop);
         let mut place = vec![u32::MAX; size];
         for node in 0..nodes {
+            go_on(stop)?;
             let range = starts[node] as usize..starts[node + 1] as usize;
             m.meet(design, basis, &rows[range.clone()], &mut place);
             log_det.add(&[m.add_rows(design, basis, &mut reader, range, &tail, &place, &mut products, &mut total)]);
         }
+        go_on(stop)?;
         m.core_products = products.into_iter().map(|((i, j), v)| (i, j, v)).collect();
         m.core_products.sort_unstable_by_key(|&(i, j, _)| (j, i));
         m.total = total.total();

@@ -1,5 +1,7 @@
 //! Moments of a chain of nested factors: per node Z'Z and Z'[outer Z, X, y], and [X y]'[X y] in all.
 
+use std::sync::atomic::AtomicBool;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +9,12 @@ use super::basis::Basis;
 use super::hierarchy::Hierarchy;
 use super::rows::RowReader;
 use crate::design::Design;
+use crate::error::Result;
 use crate::linalg::small;
 use crate::linalg::small::sandwich;
 use crate::linalg::sum::CompensatedSums;
 use crate::residual::Residual;
+use crate::stop::go_on;
 
 /// Cross-products of one level of the chain.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,7 +52,10 @@ struct Partial {
 
 impl NestedMoments {
     /// One pass over the rows.
-    pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, hierarchy: Hierarchy) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, hierarchy: Hierarchy, stop: &AtomicBool) -> Result<Self> {
         let blocks: Vec<&[usize]> = hierarchy.blocks.iter().map(|&b| basis.blocks[b].columns.as_slice()).collect();
         let y = basis.columns.len();
         // outer[l]: internal columns that stand outside level l, in order
@@ -57,7 +64,7 @@ impl NestedMoments {
             .collect();
         let chunks = hierarchy.chunks(64, 64);
         let pass = |chunk: &Vec<std::ops::Range<usize>>| {
-            let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref());
+            let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref(), stop);
             reader.read_ahead_to(hierarchy.children[0][chunk[0].end] as usize);
             let width = reader.width();
             let mut partial = Partial {
@@ -80,7 +87,8 @@ impl NestedMoments {
         let parallel = design.n() >= 50_000 && rayon::current_num_threads() > 1;
         let partials: Vec<Partial> =
             if parallel { chunks.par_iter().map(pass).collect() } else { chunks.iter().map(pass).collect() };
-        Self::assemble(basis, hierarchy, chunks, partials, &blocks_sizes(&blocks, &outer))
+        go_on(stop)?;
+        Ok(Self::assemble(basis, hierarchy, chunks, partials, &blocks_sizes(&blocks, &outer)))
     }
 
     fn assemble(
@@ -165,6 +173,9 @@ fn walk(
     grams: &mut [Vec<f64>],
     partial: &mut Partial,
 ) {
+    if reader.stopped() {
+        return;
+    }
     let range = hierarchy.children[level][node] as usize..hierarchy.children[level][node + 1] as usize;
     grams[level].fill(0.0);
     if level == 0 {

@@ -1,6 +1,8 @@
 //! A new outcome for moments that are there already: only the cross-products with y change, and they come out bit for bit as in a
 //! pass over rows that hold the new outcome.
 
+use std::sync::atomic::AtomicBool;
+
 use super::basis::Basis;
 use super::crossed::CrossedMoments;
 use super::hierarchy::{counting_sort, Hierarchy};
@@ -11,6 +13,7 @@ use crate::error::Result;
 use crate::linalg::sum::CompensatedSums;
 use crate::residual::BlockRows;
 use crate::statistics::{Moments, Statistics};
+use crate::stop::go_on;
 
 /// The whitened internal columns (without y) of a design, in the order in which its moments read the rows.
 #[derive(Debug)]
@@ -30,7 +33,10 @@ pub struct WhitenedRows<'d> {
 
 impl<'d> WhitenedRows<'d> {
     /// One pass over the rows.
-    pub fn new(design: &'d Design<'d>, statistics: &Statistics) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn new(design: &'d Design<'d>, statistics: &Statistics, stop: &AtomicBool) -> Result<Self> {
         let basis = &statistics.basis;
         let (order, starts) = match &statistics.moments {
             Moments::Nested(m) => (m.hierarchy.row_order.clone(), m.hierarchy.children[0].clone()),
@@ -44,19 +50,21 @@ impl<'d> WhitenedRows<'d> {
         let width = basis.columns.len();
         let mut values = vec![0.0; design.n() * width];
         let mut log_det = Vec::with_capacity(starts.len() - 1);
-        let mut reader = RowReader::new(design, basis, design.residual.as_ref(), order.as_deref());
+        let mut reader = RowReader::new(design, basis, design.residual.as_ref(), order.as_deref(), stop);
         for node in starts.windows(2) {
+            go_on(stop)?;
             log_det.push(reader.pieces(node[0] as usize..node[1] as usize, |at, block| {
                 for (c, column) in block.chunks_exact(at.len).take(width).enumerate() {
                     column.iter().enumerate().for_each(|(k, &value)| values[(at.start + k) * width + c] = value);
                 }
             }));
         }
+        go_on(stop)?;
         let weights = design.weights.map(|w| match &order {
             None => w.to_vec(),
             Some(order) => order.iter().map(|&row| w[row as usize]).collect(),
         });
-        WhitenedRows { design, order, starts, weights, width, values, log_det }
+        Ok(WhitenedRows { design, order, starts, weights, width, values, log_det })
     }
 
     /// The row of the data at a position of the order.

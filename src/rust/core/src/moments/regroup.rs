@@ -3,11 +3,15 @@
 //! A drawn group is a group of its own, so its cross-products and those of the groups inside it are copied; the groups it lies in get
 //! the sums over what was drawn.
 
+use std::sync::atomic::AtomicBool;
+
 use super::hierarchy::Hierarchy;
 use super::nested::{LevelMoments, NestedMoments};
 use super::outcome::WhitenedRows;
+use crate::error::Result;
 use crate::linalg::sum::CompensatedSums;
 use crate::statistics::Statistics;
+use crate::stop::go_on;
 
 /// What is drawn: groups of one level of the chain of nested factors.
 #[derive(Debug)]
@@ -35,7 +39,17 @@ pub struct Drawn {
 
 impl<'m> Regroup<'m> {
     /// One pass over the rows. `level` counts from the finest factor of the chain.
-    pub fn new(moments: &'m NestedMoments, statistics: &Statistics, rows: &WhitenedRows, y: &[f64], level: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn new(
+        moments: &'m NestedMoments,
+        statistics: &Statistics,
+        rows: &WhitenedRows,
+        y: &[f64],
+        level: usize,
+        stop: &AtomicBool,
+    ) -> Result<Self> {
         let (basis, hierarchy) = (&statistics.basis, &moments.hierarchy);
         let outside = hierarchy.blocks[level + 1..].iter().flat_map(|&b| &basis.blocks[b].columns);
         let columns: Vec<usize> = outside.chain(&basis.x).copied().collect();
@@ -45,6 +59,7 @@ impl<'m> Regroup<'m> {
             Regroup { moments, level, f, grams: Vec::with_capacity(nodes * f * f), log_det: Vec::new(), rows: Vec::new() };
         let mut line = vec![0.0; f];
         for node in 0..nodes {
+            go_on(stop)?;
             let leaves = leaves(hierarchy, level, node);
             let positions = rows.node(leaves.start).start..rows.node(leaves.end - 1).end;
             let mut sums = CompensatedSums::new(f * f);
@@ -62,7 +77,7 @@ impl<'m> Regroup<'m> {
             out.log_det.push(leaves.map(|leaf| rows.log_det(leaf)).sum());
             out.rows.push(positions.len());
         }
-        out
+        Ok(out)
     }
 
     /// Number of groups that can be drawn.

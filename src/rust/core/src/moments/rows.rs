@@ -1,5 +1,7 @@
 //! The one pass over the rows: cross-products of the distinct internal columns within each level of the finest factor.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::basis::Basis;
 use crate::design::Design;
 use crate::linalg::small;
@@ -19,12 +21,24 @@ pub struct RowReader<'a> {
     /// Positions that `block` holds for [`RowReader::cross_products`], and where reading ahead ends.
     loaded: std::ops::Range<usize>,
     limit: usize,
+    stop: &'a AtomicBool,
 }
 
 impl<'a> RowReader<'a> {
-    /// A reader with buffers of its own (one per thread).
-    pub fn new(design: &'a Design<'a>, basis: &'a Basis, residual: &'a dyn Residual, row_order: Option<&'a [u32]>) -> Self {
-        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new(), loaded: 0..0, limit: 0 }
+    /// A reader with buffers of its own (one per thread). Once `stop` is true it reads nothing any more, and what it was asked for is wrong.
+    pub fn new(
+        design: &'a Design<'a>,
+        basis: &'a Basis,
+        residual: &'a dyn Residual,
+        row_order: Option<&'a [u32]>,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new(), loaded: 0..0, limit: 0, stop }
+    }
+
+    /// Whether to end the pass.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Lets [`RowReader::cross_products`] read the rows of several nodes at once, up to position `limit`.
@@ -67,7 +81,7 @@ impl<'a> RowReader<'a> {
         let mut log_det = 0.0;
         let mut start = positions.start;
         let longest = if self.residual.is_by_row() { PIECE } else { positions.len() };
-        while start < positions.end {
+        while start < positions.end && !self.stopped() {
             let rows = BlockRows { order: self.row_order, start, len: longest.min(positions.end - start) };
             self.load(rows);
             task(rows, &self.block[..self.width() * rows.len]);

@@ -9,6 +9,8 @@ pub mod parameters;
 pub mod profile;
 pub mod root;
 
+use std::sync::atomic::AtomicUsize;
+
 use crate::error::Result;
 
 /// Several random effects of a factor with at most so many levels may have several optima (with 20 levels none was found in thousands of
@@ -88,13 +90,15 @@ pub trait Objective: Sync {
     /// The criterion's pieces.
     ///
     /// # Errors
-    /// [`crate::error::CoreError::Numerical`] when a factorisation fails.
+    /// [`crate::error::CoreError::Numerical`] when a factorisation fails, [`crate::error::CoreError::Interrupted`] once the flag that the objective
+    /// was given is true.
     fn evaluate(&self, psi: &[Vec<f64>], order: Order) -> Result<Pieces>;
     /// For every direction w over [X y]: the second derivatives of w'Sw, S = [X y]'V⁻¹[X y], by pairs of coordinates (m × m each).
+    /// `done` counts the directions.
     ///
     /// # Errors
     /// As [`Objective::evaluate`].
-    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>>;
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>], done: &AtomicUsize) -> Result<Vec<Vec<f64>>>;
     /// Conditional modes b per block (original level × q) in the internal basis.
     ///
     /// # Errors

@@ -1,10 +1,8 @@
 //! The criterion with β and σ profiled out, in theta: value, gradient, exact Hessian, expected information.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::parameters::Parameters;
 use super::{Objective, Order, Pieces};
-use crate::error::{CoreError, Result};
+use crate::error::Result;
 use crate::linalg::small::{self, sandwich};
 
 /// Criterion as a function of theta (internal basis).
@@ -16,8 +14,6 @@ pub struct Profile<'o> {
     pub parameters: &'o Parameters,
     /// n - p under REML, n under ML.
     pub nu: f64,
-    /// Set from outside to end the computation.
-    pub stop: &'o AtomicBool,
 }
 
 /// Value and derivatives at one theta.
@@ -48,9 +44,6 @@ impl Profile<'_> {
     /// # Errors
     /// Those of the objective.
     pub fn at(&self, theta: &[f64], order: Order) -> Result<Point> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(CoreError::Interrupted);
-        }
         let pieces = self.objective.evaluate(&self.parameters.psi(theta), order)?;
         let mut point = Point {
             theta: theta.to_vec(),

@@ -1,5 +1,7 @@
 //! Standard errors and degrees of freedom of the coefficients of a replicate.
 
+use std::sync::atomic::AtomicUsize;
+
 use crate::error::{CoreError, Result};
 use crate::estimates::{covariance, Brief};
 use crate::inference::satterthwaite::Satterthwaite;
@@ -64,7 +66,7 @@ pub fn at(
         Tests::KenwardRoger if !statistics.reml => {
             return Err(CoreError::Design { what: "Kenward and Roger's method is defined for REML".into() })
         }
-        Tests::KenwardRoger => kenward_roger::at(statistics, profile, &point.theta).and_then(|pieces| {
+        Tests::KenwardRoger => kenward_roger::at(statistics, profile, &point.theta, &AtomicUsize::new(0)).and_then(|pieces| {
             let (variances, df): (Vec<f64>, Vec<f64>) = pieces.coefficients(contrasts)?.into_iter().unzip();
             Ok(Coefficients { se: roots(&variances), df })
         }),

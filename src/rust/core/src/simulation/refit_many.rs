@@ -30,12 +30,12 @@ impl<'d> Reduced<'d> {
     ///
     /// # Errors
     /// Those of [`Statistics::new`].
-    pub fn new(design: &'d Design<'d>, reml: bool) -> Result<Self> {
+    pub fn new(design: &'d Design<'d>, reml: bool, stop: &AtomicBool) -> Result<Self> {
         if design.terms.is_empty() {
             return Ok(Reduced::Linear);
         }
-        let statistics = Statistics::new(design, reml)?;
-        let rows = WhitenedRows::new(design, &statistics);
+        let statistics = Statistics::new(design, reml, stop)?;
+        let rows = WhitenedRows::new(design, &statistics, stop)?;
         Ok(Reduced::Mixed(Box::new(statistics), rows))
     }
 }

@@ -6,6 +6,7 @@ use super::{CrossedObjective, Sweep};
 use crate::error::Result;
 use crate::linalg::small;
 use crate::objective::{Coordinate, Order};
+use crate::stop::go_on;
 
 impl CrossedObjective<'_> {
     /// Z'V⁻¹[X y]w per level: eliminated nodes, then the core.
@@ -39,7 +40,7 @@ impl CrossedObjective<'_> {
 
     /// Z'PZ s for s over (nodes, core): the elimination with Zs in the place of y. With `given` true Z'V⁻¹Z s, the fixed effects taken as
     /// known.
-    fn project(&self, sweep: &Sweep, psi: &[Vec<f64>], s: &(Vec<f64>, Vec<f64>), given: bool) -> (Vec<f64>, Vec<f64>) {
+    fn project(&self, sweep: &Sweep, psi: &[Vec<f64>], s: &(Vec<f64>, Vec<f64>), given: bool) -> Result<(Vec<f64>, Vec<f64>)> {
         let m = self.m;
         let (q, tail, p) = (m.q, m.tail, self.p);
         let mut core = Mat::<f64>::zeros(m.size, 1);
@@ -52,6 +53,7 @@ impl CrossedObjective<'_> {
         let mut fixed: Vec<f64> = (0..p).map(|t| (0..m.size).map(|i| m.core_tail[i * tail + t] * s.1[i]).sum()).collect();
         let mut solved = vec![0.0; m.nodes * q];
         for node in 0..m.nodes {
+            go_on(self.stop)?;
             let (span, width) = self.span(node);
             let (met, r, b) = (self.met(node), &m.r[span.clone()], &sweep.b[span]);
             let s_i = &s.0[node * q..(node + 1) * q];
@@ -85,6 +87,7 @@ impl CrossedObjective<'_> {
             .map(|i| core[(i, 0)] - au[(i, 0)] - (0..p).map(|t| sweep.b_core[(i, t)] * gamma[t]).sum::<f64>())
             .collect();
         for node in 0..m.nodes {
+            go_on(self.stop)?;
             let (span, width) = self.span(node);
             let (met, b) = (self.met(node), &sweep.b[span]);
             for line in 0..q {
@@ -98,28 +101,28 @@ impl CrossedObjective<'_> {
                 solved[node * q + line] = value;
             }
         }
-        (solved, core_out)
+        Ok((solved, core_out))
     }
 
     /// ∂²r²/∂Ψ_k∂Ψ_l = 2 (E_k v)' Z'PZ (E_l v).
-    pub(super) fn r2_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>]) -> Vec<f64> {
+    pub(super) fn r2_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>]) -> Result<Vec<f64>> {
         self.quadratic_hessian(sweep, psi, &sweep.root.w, false)
     }
 
     /// The same for w'Sw with another w, which does not follow the fixed effects when `given` is true.
-    pub(super) fn quadratic_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>], w: &[f64], given: bool) -> Vec<f64> {
+    pub(super) fn quadratic_hessian(&self, sweep: &Sweep, psi: &[Vec<f64>], w: &[f64], given: bool) -> Result<Vec<f64>> {
         let m = self.coordinates.len();
         let scores = self.scores(sweep, w);
         let directions: Vec<_> = self.coordinates.iter().map(|c| self.direction(c, &scores)).collect();
         let mut hessian = vec![0.0; m * m];
         for (k, direction) in directions.iter().enumerate() {
-            let image = self.project(sweep, psi, direction, given);
+            let image = self.project(sweep, psi, direction, given)?;
             for (l, other) in directions.iter().enumerate() {
                 hessian[k * m + l] = 2.0 * (small::dot(&other.0, &image.0) + small::dot(&other.1, &image.1));
             }
         }
         small::symmetrize(m, &mut hessian);
-        hessian
+        Ok(hessian)
     }
 
     /// Hessian of the log-determinants by central differences of the exact gradient (sparse cores).
@@ -133,7 +136,7 @@ impl CrossedObjective<'_> {
             let shifted = |sign: f64| -> Result<Vec<f64>> {
                 let mut moved = psi.to_vec();
                 c.positions().for_each(|(a, b)| moved[c.block][a * q + b] += sign * step);
-                Ok(self.gradient(&self.sweep(&moved, Order::Gradient)?).log_det)
+                Ok(self.gradient(&self.sweep(&moved, Order::Gradient)?)?.log_det)
             };
             if scale > 0.0 {
                 let (up, down) = (shifted(1.0)?, shifted(-1.0)?);

@@ -1,7 +1,9 @@
 //! The gradient: sums over the levels of every factor.
 
 use super::{CrossedObjective, Sweep};
+use crate::error::Result;
 use crate::linalg::small;
+use crate::stop::go_on;
 
 pub(super) struct Gradient {
     pub(super) log_det: Vec<f64>,
@@ -71,7 +73,7 @@ impl CrossedObjective<'_> {
     }
 
     /// Gradients of log|V| (+ log|X'V⁻¹X|) and r², and the tangents of the root.
-    pub(super) fn gradient(&self, sweep: &Sweep) -> Gradient {
+    pub(super) fn gradient(&self, sweep: &Sweep) -> Result<Gradient> {
         let m = self.m;
         let (q, tail) = (m.q, m.tail);
         let adjoint = sweep.root.adjoint(self.reml);
@@ -79,6 +81,7 @@ impl CrossedObjective<'_> {
         let mut projected = vec![0.0; q * tail];
         let mut t = Vec::new();
         for node in 0..m.nodes {
+            go_on(self.stop)?;
             let (span, width) = self.span(node);
             let (met, b) = (self.met(node), &sweep.b[span]);
             let k = met.len();
@@ -95,7 +98,7 @@ impl CrossedObjective<'_> {
         let mut by_block = vec![(m.block, own)];
         for block in &m.core {
             let mut sums = BlockSums::new(block.q, tail);
-            sums.add_h(&sweep.schur.h_sum(block));
+            sums.add_h(&sweep.schur.h_sum(block, self.stop)?);
             let mut lines = vec![0.0; block.q * tail];
             for level in 0..block.levels {
                 for i in 0..block.q {
@@ -119,6 +122,6 @@ impl CrossedObjective<'_> {
                 out.tangents.push(tangent);
             }
         }
-        out
+        Ok(out)
     }
 }

@@ -5,10 +5,12 @@ use faer::{Mat, MatRef};
 
 use super::schur::DenseCore;
 use super::CrossedObjective;
-use crate::linalg::small;
+use crate::error::Result;
+use crate::linalg::{dense, small};
 use crate::moments::crossed::CoreBlock;
 use crate::objective::root::Root;
 use crate::objective::{Coordinate, Objective};
+use crate::stop::go_on;
 
 /// The blocks of one evaluation.
 pub(super) struct Dense<'a, 'm> {
@@ -31,7 +33,14 @@ struct Below {
 
 impl Dense<'_, '_> {
     /// The Hessian over all coordinates.
-    pub fn log_det_hessian(&self, root: &Root, u: &Mat<f64>, b_core: &Mat<f64>, tangents: &[Vec<f64>], reml: bool) -> Vec<f64> {
+    pub fn log_det_hessian(
+        &self,
+        root: &Root,
+        u: &Mat<f64>,
+        b_core: &Mat<f64>,
+        tangents: &[Vec<f64>],
+        reml: bool,
+    ) -> Result<Vec<f64>> {
         let coordinates = self.objective.coordinates();
         let m = coordinates.len();
         let (mut hessian, _) = root.curvature(tangents, reml);
@@ -42,18 +51,20 @@ impl Dense<'_, '_> {
         let (n, h) = if self.core.at_zero() {
             (Mat::identity(size, size), self.core.a.clone())
         } else {
-            let at = &self.core.a * &self.core.t;
+            let at = self.product(&self.core.a, &self.core.t)?;
             let n = Mat::from_fn(size, size, |i, j| if i == j { 1.0 } else { 0.0 } - at[(i, j)]);
-            let h = &n * &self.core.a;
+            let h = self.product(&n, &self.core.a)?;
             (n, h)
         };
         // 2Q - H: every pair of own coordinates contracts with H once and with this once
         let at_zero = self.core.at_zero();
         let q_less_h = Mat::from_fn(size, size, |i, j| if at_zero { -h[(i, j)] } else { -0.5 * (h[(i, j)] + h[(j, i)]) })
             + (b_core * &adjoint * b_core.transpose()) * faer::Scale(2.0);
-        let below: Vec<Option<Below>> =
-            coordinates.iter().map(|c| self.objective.is_own(c).then(|| self.below(c, &n, u, b_core, &adjoint))).collect();
-        let node_q = self.objective.node_q(self.b, self.core.t.as_ref(), u, &flat);
+        let below = coordinates
+            .iter()
+            .map(|c| self.objective.is_own(c).then(|| self.below(c, &n, u, b_core, &adjoint)).transpose())
+            .collect::<Result<Vec<Option<Below>>>>()?;
+        let node_q = self.objective.node_q(self.b, self.core.t.as_ref(), u, &flat)?;
         for k in 0..m {
             for l in 0..=k {
                 let value = match (&below[k], &below[l]) {
@@ -63,7 +74,7 @@ impl Dense<'_, '_> {
                     }
                     (Some(x), None) => self.mixed(x, &coordinates[l]),
                     (None, Some(y)) => self.mixed(y, &coordinates[k]),
-                    (None, None) => self.both_core(&coordinates[k], &coordinates[l], &h, &q_less_h),
+                    (None, None) => self.both_core(&coordinates[k], &coordinates[l], &h, &q_less_h)?,
                 };
                 hessian[k * m + l] += value;
                 if k != l {
@@ -73,20 +84,25 @@ impl Dense<'_, '_> {
         }
         small::symmetrize(m, &mut hessian);
         debug_assert_eq!(self.n.len(), self.h.len());
-        hessian
+        Ok(hessian)
     }
 
-    fn below(&self, c: &Coordinate, n: &Mat<f64>, u: &Mat<f64>, b_core: &Mat<f64>, adjoint: &Mat<f64>) -> Below {
-        let (core, side) = self.objective.tangent(c, self.b);
+    fn product(&self, a: &Mat<f64>, b: &Mat<f64>) -> Result<Mat<f64>> {
+        dense::product(a.as_ref(), b.as_ref(), self.objective.stop)
+    }
+
+    fn below(&self, c: &Coordinate, n: &Mat<f64>, u: &Mat<f64>, b_core: &Mat<f64>, adjoint: &Mat<f64>) -> Result<Below> {
+        let (core, side) = self.objective.tangent(c, self.b)?;
         let top = &side - &core * u;
         let nk = if self.core.at_zero() { top.clone() } else { n * &top };
         let reduction = (&nk * adjoint * b_core.transpose()) * faer::Scale(2.0);
         if self.core.at_zero() {
-            return Below { tc: Mat::zeros(core.nrows(), core.ncols()), mixed: &core - reduction, top };
+            return Ok(Below { tc: Mat::zeros(core.nrows(), core.ncols()), mixed: &core - reduction, top });
         }
-        let tc = &self.core.t * &core;
-        let mixed = n * &core * n.transpose() - reduction;
-        Below { tc, mixed, top }
+        let tc = self.product(&self.core.t, &core)?;
+        let nc = self.product(n, &core)?;
+        let mixed = dense::product(nc.as_ref(), n.transpose(), self.objective.stop)? - reduction;
+        Ok(Below { tc, mixed, top })
     }
 
     /// -tr(T C_k T C_l) - 2 <S̄, K_k' T K_l>.
@@ -121,10 +137,11 @@ impl Dense<'_, '_> {
     }
 
     /// tr(E_k H E_l (2Q - H)).
-    fn both_core(&self, k: &Coordinate, l: &Coordinate, h: &Mat<f64>, other: &Mat<f64>) -> f64 {
-        let (Some(x), Some(y)) = (self.objective.place(k), self.objective.place(l)) else { return 0.0 };
+    fn both_core(&self, k: &Coordinate, l: &Coordinate, h: &Mat<f64>, other: &Mat<f64>) -> Result<f64> {
+        let (Some(x), Some(y)) = (self.objective.place(k), self.objective.place(l)) else { return Ok(0.0) };
         let mut sum = 0.0;
         for g in 0..x.levels {
+            go_on(self.objective.stop)?;
             let gx = x.first + g * x.q;
             for f in 0..y.levels {
                 let fy = y.first + f * y.q;
@@ -135,16 +152,17 @@ impl Dense<'_, '_> {
                 }
             }
         }
-        sum
+        Ok(sum)
     }
 }
 
 impl CrossedObjective<'_> {
     /// -Σ_i B_i'E B_i over the core, and over core × [X y], for a coordinate of the eliminated factor.
-    fn tangent(&self, c: &Coordinate, b: &[f64]) -> (Mat<f64>, Mat<f64>) {
+    fn tangent(&self, c: &Coordinate, b: &[f64]) -> Result<(Mat<f64>, Mat<f64>)> {
         let (size, tail) = (self.m.size, self.m.tail);
         let (mut core, mut side) = (Mat::<f64>::zeros(size, size), Mat::<f64>::zeros(size, tail));
         for node in 0..self.m.nodes {
+            go_on(self.stop)?;
             let (span, width) = self.span(node);
             let (met, b) = (self.met(node), &b[span]);
             let k = met.len();
@@ -158,7 +176,7 @@ impl CrossedObjective<'_> {
                 }
             }
         }
-        (core, side)
+        Ok((core, side))
     }
 
     /// Sums over nodes of -tr(HE_kHE_l) + 2 tr(E_kHE_lQ) for coordinates of the eliminated factor.
@@ -177,10 +195,11 @@ impl CrossedObjective<'_> {
     }
 
     /// Q_i = B_i C̄ B_i' per node, with the root's adjoint.
-    fn node_q(&self, b: &[f64], t: MatRef<'_, f64>, u: &Mat<f64>, adjoint: &[f64]) -> Vec<Vec<f64>> {
+    fn node_q(&self, b: &[f64], t: MatRef<'_, f64>, u: &Mat<f64>, adjoint: &[f64]) -> Result<Vec<Vec<f64>>> {
         let (q, tail) = (self.m.q, self.m.tail);
         (0..self.m.nodes)
             .map(|node| {
+                go_on(self.stop)?;
                 let (span, width) = self.span(node);
                 let (met, b) = (self.met(node), &b[span]);
                 let k = met.len();
@@ -197,7 +216,7 @@ impl CrossedObjective<'_> {
                 let right = small::product(q, tail, tail, &projected, adjoint);
                 let more = small::product(q, tail, q, &right, &small::transpose(q, tail, &projected));
                 out.iter_mut().zip(more).for_each(|(o, m)| *o += m);
-                out
+                Ok(out)
             })
             .collect()
     }

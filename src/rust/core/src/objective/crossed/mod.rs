@@ -13,6 +13,7 @@ mod schur;
 mod sparse;
 mod target;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use faer::Mat;
@@ -27,6 +28,7 @@ use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::crossed::{CoreBlock, CrossedMoments};
+use crate::stop::go_on;
 
 /// Dense cores up to this size give the exact Hessian at every step of the optimiser.
 const EXACT_STEPS: usize = 200;
@@ -40,6 +42,7 @@ pub struct CrossedObjective<'m> {
     pattern: std::result::Result<Option<Arc<Pattern>>, CoreError>,
     /// Where the modes were evaluated last, and the modes: they cost a factorisation.
     last: Mutex<Option<Modes>>,
+    stop: &'m AtomicBool,
 }
 
 /// Ψ and the conditional modes there, per block.
@@ -64,16 +67,23 @@ struct Sweep {
 }
 
 impl<'m> CrossedObjective<'m> {
-    /// `active` lists, per block of the basis, the entries of Ψ that are free.
-    pub fn new(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool) -> Self {
-        Self::with_core(m, active, reml, CoreKind::Cheaper)
+    /// `active` lists, per block of the basis, the entries of Ψ that are free. Once `stop` is true, everything that can fail returns
+    /// [`CoreError::Interrupted`].
+    pub fn new(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool, stop: &'m AtomicBool) -> Self {
+        Self::with_core(m, active, reml, CoreKind::Cheaper, stop)
     }
 
     /// The same with a choice of the core.
-    pub fn with_core(m: &'m CrossedMoments, active: &[Vec<(usize, usize)>], reml: bool, kind: CoreKind) -> Self {
+    pub fn with_core(
+        m: &'m CrossedMoments,
+        active: &[Vec<(usize, usize)>],
+        reml: bool,
+        kind: CoreKind,
+        stop: &'m AtomicBool,
+    ) -> Self {
         let blocks = std::iter::once(m.block).chain(m.core.iter().map(|b| b.block));
         let coordinates = blocks.flat_map(|block| active[block].iter().map(move |&(a, b)| Coordinate { block, a, b })).collect();
-        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m, kind), last: Mutex::new(None) }
+        CrossedObjective { m, coordinates, reml, p: m.tail - 1, pattern: choose(m, kind, stop), last: Mutex::new(None), stop }
     }
 
     fn core_block(&self, block: usize) -> Option<&CoreBlock> {
@@ -105,6 +115,7 @@ impl<'m> CrossedObjective<'m> {
         let (mut n, mut h, mut b) = (vec![0.0; m.nodes * q * q], vec![0.0; m.nodes * q * q], vec![0.0; m.r.len()]);
         let mut u = Vec::new();
         for node in 0..m.nodes {
+            go_on(self.stop)?;
             let a = &m.a[node * q * q..(node + 1) * q * q];
             let n_i = &mut n[node * q * q..(node + 1) * q * q];
             let ld = small::invert_i_plus(q, a, own, n_i);
@@ -131,7 +142,7 @@ impl<'m> CrossedObjective<'m> {
                 }
             }
         }
-        let (schur, ld) = target.factorise(lambda, order > Order::Value)?;
+        let (schur, ld) = target.factorise(lambda, order > Order::Value, self.stop)?;
         let u = schur.times_t(s_tail.as_ref());
         let reduction = s_tail.transpose() * &u;
         (0..tail * tail).for_each(|e| s[e] -= reduction[(e / tail, e % tail)]);
@@ -187,17 +198,17 @@ impl Objective for CrossedObjective<'_> {
             // the optimiser's last step: its modes will be asked for
             *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((psi.to_vec(), self.modes_of(&sweep, psi)));
         }
-        let gradient = self.gradient(&sweep);
+        let gradient = self.gradient(&sweep)?;
         pieces.xx_gradient = gradient.tangents.iter().map(|t| sweep.root.xx_part(t)).collect();
         pieces.r2_gradient = gradient.r2;
         pieces.log_det_gradient = gradient.log_det;
         if order > Order::Gradient {
-            pieces.r2_hessian = self.r2_hessian(&sweep, psi);
+            pieces.r2_hessian = self.r2_hessian(&sweep, psi)?;
             match &sweep.schur {
                 Schur::Dense(core) if order == Order::Exact || self.m.size <= EXACT_STEPS => {
                     let work = hessian::Dense { core, objective: self, n: &sweep.n, h: &sweep.h, b: &sweep.b };
-                    pieces.log_det_hessian =
-                        Some(work.log_det_hessian(&sweep.root, &sweep.u, &sweep.b_core, &gradient.tangents, self.reml));
+                    let hessian = work.log_det_hessian(&sweep.root, &sweep.u, &sweep.b_core, &gradient.tangents, self.reml);
+                    pieces.log_det_hessian = Some(hessian?);
                 }
                 Schur::Sparse(_) if order == Order::Exact => pieces.log_det_hessian = Some(self.differenced(psi)?),
                 _ => {}
@@ -206,9 +217,14 @@ impl Objective for CrossedObjective<'_> {
         Ok(pieces)
     }
 
-    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>], done: &AtomicUsize) -> Result<Vec<Vec<f64>>> {
         let sweep = self.sweep(psi, Order::Gradient)?;
-        Ok(directions.iter().map(|w| self.quadratic_hessian(&sweep, psi, w, true)).collect())
+        let mut out = Vec::with_capacity(directions.len());
+        for w in directions {
+            out.push(self.quadratic_hessian(&sweep, psi, w, true)?);
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(out)
     }
 
     fn modes(&self, psi: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
@@ -226,6 +242,7 @@ impl Objective for CrossedObjective<'_> {
         let mut out = vec![Vec::new(); self.m.core.len() + 1];
         let mut t = Vec::new();
         for node in 0..self.m.nodes {
+            go_on(self.stop)?;
             let (span, width) = self.span(node);
             let met = self.met(node);
             let k = met.len();

@@ -3,14 +3,17 @@
 //! Dense for small or full cores, sparse (faer's sparse Cholesky) for large ones. Both give the same operations: log|M|, products
 //! with A and with T = ΛM⁻¹Λ' = (Ψ⁻¹ + A)⁻¹, entries of T where nodes meet, and the diagonal blocks of H = A - ATA.
 
-use faer::linalg::solvers::DenseSolveCore;
+use std::sync::atomic::AtomicBool;
+
 use faer::{Mat, MatRef};
 
 use super::lambda::CoreLambda;
 use super::sparse::SparseCore;
 use crate::error::Result;
+use crate::linalg::cholesky::Cholesky;
 use crate::linalg::{dense, small};
 use crate::moments::crossed::CoreBlock;
+use crate::stop::go_on;
 
 /// Factorised core.
 pub enum Schur {
@@ -26,7 +29,7 @@ pub struct DenseCore {
     pub a: Mat<f64>,
     /// T, both triangles; empty after a value-only evaluation.
     pub t: Mat<f64>,
-    factor: faer::linalg::solvers::Llt<f64>,
+    factor: Cholesky,
     lambda: CoreLambda,
 }
 
@@ -39,8 +42,9 @@ impl DenseCore {
     /// Factorises; returns log|M| too. `inverse` asks for T.
     ///
     /// # Errors
-    /// [`crate::error::CoreError::Numerical`] when M is not positive definite (values that are not finite).
-    pub fn new(mut a: Mat<f64>, lambda: CoreLambda, inverse: bool) -> Result<(Self, f64)> {
+    /// [`crate::error::CoreError::Numerical`] when M is not positive definite (values that are not finite),
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn new(mut a: Mat<f64>, lambda: CoreLambda, inverse: bool, stop: &AtomicBool) -> Result<(Self, f64)> {
         let k = a.nrows();
         mirror(&mut a);
         let mut m = a.clone();
@@ -48,11 +52,15 @@ impl DenseCore {
         for i in 0..k {
             m[(i, i)] += 1.0;
         }
-        let factor = dense::cholesky(m.as_ref())?;
-        let log_det = dense::log_det(&factor);
+        let factor = Cholesky::new(m, stop)?;
+        let log_det = factor.log_det();
         let mut t = Mat::zeros(0, 0);
         if inverse {
-            t = if lambda.blocks.iter().all(|(_, l)| l.iter().all(|&v| v == 0.0)) { Mat::zeros(k, k) } else { factor.inverse() };
+            t = if lambda.blocks.iter().all(|(_, l)| l.iter().all(|&v| v == 0.0)) {
+                Mat::zeros(k, k)
+            } else {
+                factor.inverse(stop)?
+            };
             // ΛM⁻¹Λ'
             match lambda.diagonal() {
                 Some(d) => scale_both(&d, &mut t),
@@ -117,7 +125,7 @@ impl Schur {
             Schur::Dense(core) => {
                 let mut v = x.to_owned();
                 core.lambda.apply(true, &mut v);
-                let mut v = dense::solve(&core.factor, v.as_ref());
+                let mut v = core.factor.solve(v.as_ref());
                 core.lambda.apply(false, &mut v);
                 v
             }
@@ -165,8 +173,8 @@ impl Schur {
     /// Σ over the levels of a factor of the diagonal blocks of H = A - ATA, q × q.
     ///
     /// # Errors
-    /// Those of the factorisation.
-    pub fn h_sum(&self, block: &CoreBlock) -> Vec<f64> {
+    /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
+    pub fn h_sum(&self, block: &CoreBlock, stop: &AtomicBool) -> Result<Vec<f64>> {
         let q = block.q;
         let mut sum = vec![0.0; q * q];
         match self {
@@ -184,8 +192,13 @@ impl Schur {
             Schur::Dense(core) => {
                 let span = block.first..block.first + q * block.levels;
                 let columns = core.a.as_ref().subcols(span.start, span.len());
-                let ta = if core.at_zero() { Mat::zeros(columns.nrows(), columns.ncols()) } else { &core.t * columns };
+                let ta = if core.at_zero() {
+                    Mat::zeros(columns.nrows(), columns.ncols())
+                } else {
+                    dense::product(core.t.as_ref(), columns, stop)?
+                };
                 for level in 0..block.levels {
+                    go_on(stop)?;
                     let first = block.first + level * q;
                     for i in 0..q {
                         for j in 0..q {
@@ -195,9 +208,9 @@ impl Schur {
                     }
                 }
             }
-            Schur::Sparse(core) => core.h_sum(block, &mut sum),
+            Schur::Sparse(core) => core.h_sum(block, &mut sum, stop)?,
         }
         small::symmetrize(q, &mut sum);
-        sum
+        Ok(sum)
     }
 }

@@ -1,6 +1,7 @@
-//! A sparse core: fill-reducing order (AMD) and simplicial Cholesky factor by faer, and the entries of M⁻¹ on the factor's pattern
+//! A sparse core: fill-reducing order (AMD) and pattern of the Cholesky factor by faer, and the entries of M⁻¹ on the factor's pattern
 //! (Takahashi, Fagan & Chin 1973; Erisman & Tinney 1975), which are all that the gradient needs.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -8,13 +9,14 @@ use faer::sparse::linalg::cholesky::{
     factorize_symbolic_cholesky, CholeskySymbolicParams, LltRef, SymbolicCholesky, SymbolicCholeskyRaw, SymmetricOrdering,
 };
 use faer::sparse::linalg::SupernodalThreshold;
-use faer::sparse::{SparseColMatRef, SymbolicSparseColMatRef};
+use faer::sparse::SymbolicSparseColMatRef;
 use faer::{Conj, Mat, MatRef, Par, Side};
 
 use super::lambda::CoreLambda;
 use crate::error::{CoreError, Result};
-use crate::linalg::small;
+use crate::linalg::{small, sparse_cholesky};
 use crate::moments::crossed::{CoreBlock, CrossedMoments};
+use crate::stop::go_on;
 
 fn failed(what: &str) -> CoreError {
     CoreError::Numerical { what: format!("the sparse factorisation of the crossed factors failed ({what})") }
@@ -39,9 +41,9 @@ impl Pattern {
     /// Analyses what the raw products and the eliminated nodes touch.
     ///
     /// # Errors
-    /// [`CoreError::Numerical`] when the analysis fails (out of memory).
-    pub fn new(moments: &CrossedMoments) -> Result<Self> {
-        let (start, row) = touched(moments);
+    /// [`CoreError::Numerical`] when the analysis fails (out of memory), [`CoreError::Interrupted`] once `stop` is true.
+    pub fn new(moments: &CrossedMoments, stop: &AtomicBool) -> Result<Self> {
+        let (start, row) = touched(moments, stop)?;
         let size = moments.size;
         let symbolic = {
             let a = SymbolicSparseColMatRef::new_checked(size, size, &start, None, &row);
@@ -84,15 +86,16 @@ impl Pattern {
 }
 
 /// Column starts and rows of the entries of A's lower triangle that are not zero: one bit per entry while that is little memory.
-fn touched(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
+fn touched(moments: &CrossedMoments, stop: &AtomicBool) -> Result<(Vec<usize>, Vec<usize>)> {
     if moments.size > BITS_UP_TO {
-        return touched_by_lists(moments);
+        return touched_by_lists(moments, stop);
     }
     let words = moments.size.div_ceil(64);
     let mut bits = vec![0u64; words * moments.size];
     let mut set = |i: u32, j: u32| bits[j as usize * words + i as usize / 64] |= 1 << (i % 64);
     moments.core_products.iter().for_each(|&(i, j, _)| set(i, j));
     for node in 0..moments.nodes {
+        go_on(stop)?;
         let met = &moments.columns[moments.start[node]..moments.start[node + 1]];
         for (k, &j) in met.iter().enumerate() {
             met[k..].iter().for_each(|&i| set(i, j));
@@ -109,17 +112,18 @@ fn touched(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
         }
         start.push(row.len());
     }
-    (start, row)
+    Ok((start, row))
 }
 
 /// The same for cores of any size.
-fn touched_by_lists(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
+fn touched_by_lists(moments: &CrossedMoments, stop: &AtomicBool) -> Result<(Vec<usize>, Vec<usize>)> {
     let mut by_column: Vec<Vec<u32>> = vec![Vec::new(); moments.size];
     for &(i, j, _) in &moments.core_products {
         by_column[j as usize].push(i);
     }
     let mut clean: Vec<usize> = by_column.iter().map(|c| 2 * c.len() + 64).collect();
     for node in 0..moments.nodes {
+        go_on(stop)?;
         let met = &moments.columns[moments.start[node]..moments.start[node + 1]];
         for (k, &j) in met.iter().enumerate() {
             let column = &mut by_column[j as usize];
@@ -138,7 +142,7 @@ fn touched_by_lists(moments: &CrossedMoments) -> (Vec<usize>, Vec<usize>) {
         row.extend(rows.into_iter().map(|i| i as usize));
         start.push(row.len());
     }
-    (start, row)
+    Ok((start, row))
 }
 
 /// A, the factor of M and the selected inverse.
@@ -155,52 +159,47 @@ impl SparseCore {
     /// Factorises; returns log|M| too. `a` are the values of A on the pattern.
     ///
     /// # Errors
-    /// [`CoreError::Numerical`] when M is not positive definite.
-    pub fn new(pattern: Arc<Pattern>, a: Vec<f64>, lambda: CoreLambda, inverse: bool) -> Result<(Self, f64)> {
+    /// [`CoreError::Numerical`] when M is not positive definite, [`CoreError::Interrupted`] once `stop` is true.
+    pub fn new(pattern: Arc<Pattern>, a: Vec<f64>, lambda: CoreLambda, inverse: bool, stop: &AtomicBool) -> Result<(Self, f64)> {
         let size = pattern.position.len();
         let mut m = vec![0.0; a.len()];
         let entry = |i: usize, j: usize| pattern.index(i.max(j), i.min(j)).map_or(0.0, |k| a[k]);
         for j in 0..size {
+            go_on(stop)?;
             for (k, value) in m.iter_mut().enumerate().take(pattern.start[j + 1]).skip(pattern.start[j]) {
                 let i = pattern.row[k];
                 *value = lambda.congruence(i, j, entry) + if i == j { 1.0 } else { 0.0 };
             }
         }
-        let mut l = vec![0.0; pattern.symbolic.len_val()];
-        {
-            let symbolic = SymbolicSparseColMatRef::new_checked(size, size, &pattern.start, None, &pattern.row);
-            let scratch = pattern.symbolic.factorize_numeric_llt_scratch::<f64>(Par::Seq, Default::default());
-            let mut memory = MemBuffer::try_new(scratch).map_err(|_| failed("memory"))?;
-            pattern
-                .symbolic
-                .factorize_numeric_llt(
-                    &mut l,
-                    SparseColMatRef::new(symbolic, &m),
-                    Side::Lower,
-                    Default::default(),
-                    Par::Seq,
-                    MemStack::new(&mut memory),
-                    Default::default(),
-                )
-                .map_err(|_| failed("not positive definite"))?;
-        }
-        let (start, _) = pattern.factor()?;
+        let (start, row) = pattern.factor()?;
+        let entries = |take: &mut dyn FnMut(usize, usize, f64)| {
+            for j in 0..size {
+                let column = pattern.position[j];
+                let span = pattern.start[j]..pattern.start[j + 1];
+                for (&i, &value) in pattern.row[span.clone()].iter().zip(&m[span]) {
+                    let line = pattern.position[i];
+                    take(line.max(column), line.min(column), value);
+                }
+            }
+        };
+        let l = sparse_cholesky::factorise(start, row, entries, stop)?;
         let log_det = 2.0 * (0..size).map(|j| l[start[j]].ln()).sum::<f64>();
         let mut core = SparseCore { pattern: pattern.clone(), a, l, inverse: Vec::new(), lambda };
         if inverse {
-            core.inverse = core.selected_inverse()?;
+            core.inverse = core.selected_inverse(stop)?;
         }
         Ok((core, log_det))
     }
 
     /// Takahashi's recursion, last column first.
-    fn selected_inverse(&self) -> Result<Vec<f64>> {
+    fn selected_inverse(&self, stop: &AtomicBool) -> Result<Vec<f64>> {
         let (start, row) = self.pattern.factor()?;
         let size = start.len() - 1;
         let mut z = vec![0.0; self.l.len()];
         let mut mark = vec![usize::MAX; size];
         let mut sums: Vec<f64> = Vec::new();
         for j in (0..size).rev() {
+            go_on(stop)?;
             let (first, end) = (start[j], start[j + 1]);
             let below = &row[first + 1..end];
             below.iter().enumerate().for_each(|(b, &i)| mark[i] = b);
@@ -304,12 +303,16 @@ impl SparseCore {
     }
 
     /// Adds the diagonal blocks of H of a factor's levels.
-    pub fn h_sum(&self, block: &CoreBlock, sum: &mut [f64]) {
+    ///
+    /// # Errors
+    /// [`CoreError::Interrupted`] once `stop` is true.
+    pub fn h_sum(&self, block: &CoreBlock, sum: &mut [f64], stop: &AtomicBool) -> Result<()> {
         let q = block.q;
         let safe = self.lambda.safe(block);
         let inverse = if safe { self.lambda.psi_inverse(block) } else { Vec::new() };
         let mut t = Vec::new();
         for level in 0..block.levels {
+            go_on(stop)?;
             let first = block.first + level * q;
             let h = if safe {
                 // Ψ⁻¹ - Ψ⁻¹TΨ⁻¹
@@ -322,6 +325,7 @@ impl SparseCore {
             };
             sum.iter_mut().zip(&h).for_each(|(s, h)| *s += h);
         }
+        Ok(())
     }
 
     fn h_by_solving(&self, first: usize, q: usize) -> Vec<f64> {

@@ -1,5 +1,6 @@
 //! How the core is kept, and where its A is collected.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use faer::Mat;
@@ -7,7 +8,7 @@ use faer::Mat;
 use super::lambda::CoreLambda;
 use super::schur::{DenseCore, Schur};
 use super::sparse::{Pattern, SparseCore};
-use crate::error::{CoreError, Result};
+use crate::error::Result;
 use crate::moments::crossed::CrossedMoments;
 
 /// Cores up to this size are dense whatever their pattern.
@@ -31,14 +32,14 @@ pub enum CoreKind {
 }
 
 /// Chooses how the core is kept.
-pub(super) fn choose(m: &CrossedMoments, kind: CoreKind) -> std::result::Result<Option<Arc<Pattern>>, CoreError> {
+pub(super) fn choose(m: &CrossedMoments, kind: CoreKind, stop: &AtomicBool) -> Result<Option<Arc<Pattern>>> {
     match kind {
         CoreKind::Dense => return Ok(None),
-        CoreKind::Sparse => return Ok(Some(Arc::new(Pattern::new(m)?))),
+        CoreKind::Sparse => return Ok(Some(Arc::new(Pattern::new(m, stop)?))),
         CoreKind::Cheaper if m.size <= DENSE_ALWAYS => return Ok(None),
         CoreKind::Cheaper => {}
     }
-    let pattern = Pattern::new(m)?;
+    let pattern = Pattern::new(m, stop)?;
     let dense = (m.size as f64).powi(3);
     let sparse = SPARSE_COST * pattern.flops()?;
     Ok((m.size > DENSE_NEVER || sparse < dense).then(|| Arc::new(pattern)))
@@ -98,11 +99,11 @@ impl Target {
         }
     }
 
-    pub(super) fn factorise(self, lambda: CoreLambda, inverse: bool) -> Result<(Schur, f64)> {
+    pub(super) fn factorise(self, lambda: CoreLambda, inverse: bool, stop: &AtomicBool) -> Result<(Schur, f64)> {
         match self {
-            Target::Dense(a) => DenseCore::new(a, lambda, inverse).map(|(core, ld)| (Schur::Dense(Box::new(core)), ld)),
+            Target::Dense(a) => DenseCore::new(a, lambda, inverse, stop).map(|(core, ld)| (Schur::Dense(Box::new(core)), ld)),
             Target::Sparse(pattern, a) => {
-                SparseCore::new(pattern, a, lambda, inverse).map(|(core, ld)| (Schur::Sparse(Box::new(core)), ld))
+                SparseCore::new(pattern, a, lambda, inverse, stop).map(|(core, ld)| (Schur::Sparse(Box::new(core)), ld))
             }
         }
     }

@@ -14,6 +14,7 @@ mod patterns;
 mod visit;
 mod work;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -27,6 +28,7 @@ use super::{Coordinate, Objective, Order, Pieces, FEW_LEVELS, MANY_NODES};
 use crate::error::{CoreError, Result};
 use crate::linalg::small;
 use crate::moments::nested::NestedMoments;
+use crate::stop::go_on;
 
 /// Fewer nodes than this are not worth a second thread.
 const PARALLEL_NODES: usize = 20_000;
@@ -45,6 +47,7 @@ pub struct NestedObjective<'m> {
     works: Vec<Mutex<Work>>,
     /// Where the stores of `works` were filled last, and the root there.
     last: Mutex<Option<(Vec<Vec<f64>>, Root)>>,
+    stop: &'m AtomicBool,
 }
 
 /// Buffers of the chunks, worth keeping for those who evaluate one small model after the other.
@@ -67,8 +70,15 @@ struct Up {
 }
 
 impl<'m> NestedObjective<'m> {
-    /// `active` lists, per block of the basis, the entries of Ψ that are free; `workspace` is a new one, or one that another objective has left.
-    pub fn new(moments: &'m NestedMoments, active: &[Vec<(usize, usize)>], reml: bool, workspace: Workspace) -> Self {
+    /// `active` lists, per block of the basis, the entries of Ψ that are free; `workspace` is a new one, or one that another objective has left. Once
+    /// `stop` is true, everything that can fail returns [`CoreError::Interrupted`].
+    pub fn new(
+        moments: &'m NestedMoments,
+        active: &[Vec<(usize, usize)>],
+        reml: bool,
+        workspace: Workspace,
+        stop: &'m AtomicBool,
+    ) -> Self {
         let mut coordinates = Vec::new();
         let mut first = Vec::new();
         for &block in &moments.hierarchy.blocks {
@@ -85,7 +95,8 @@ impl<'m> NestedObjective<'m> {
             None => Leaves::Nodes(LeafMoments::new(moments)),
         };
         let own_leaf_coordinates = coordinates[..first[1]].iter().map(|c| (c.a, c.b)).collect();
-        NestedObjective { moments, coordinates, first, leaves, own_leaf_coordinates, reml, p, works, last: Mutex::new(None) }
+        let last = Mutex::new(None);
+        NestedObjective { moments, coordinates, first, leaves, own_leaf_coordinates, reml, p, works, last, stop }
     }
 
     /// Leaves its buffers to the next objective.
@@ -101,15 +112,17 @@ impl<'m> NestedObjective<'m> {
         self.moments.hierarchy.nodes(0) >= PARALLEL_NODES && self.works.len() > 1 && rayon::current_num_threads() > 1
     }
 
-    fn for_chunks(&self, task: impl Fn(usize, &mut Work) + Sync + Send) {
+    fn for_chunks(&self, task: impl Fn(usize, &mut Work) + Sync + Send) -> Result<()> {
         let run = |(index, work): (usize, &Mutex<Work>)| {
+            go_on(self.stop)?;
             let mut guard = work.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             task(index, &mut guard);
+            Ok(())
         };
         if self.parallel() {
-            self.works.par_iter().enumerate().for_each(run)
+            self.works.par_iter().enumerate().try_for_each(run)
         } else {
-            self.works.iter().enumerate().for_each(run)
+            self.works.iter().enumerate().try_for_each(run)
         }
     }
 
@@ -140,7 +153,7 @@ impl<'m> NestedObjective<'m> {
             } else {
                 self.moments.chunks[chunk][top].clone().for_each(|node| self.up(top, node, psi, order, chunk, work));
             }
-        });
+        })?;
         let (dim, m) = (self.p + 1, self.coordinates.len());
         let mut up = Up { s: self.moments.total.clone(), tangents: Vec::new(), log_det: 0.0, gradient: vec![0.0; m] };
         let mut tangents = vec![0.0; if order > Order::Value { m * dim * dim } else { 0 }];
@@ -161,13 +174,13 @@ impl<'m> NestedObjective<'m> {
         Ok(up)
     }
 
-    fn hessians(&self, psi: &[Vec<f64>], root: &Root, up: &Up) -> (Vec<f64>, Vec<f64>) {
-        self.sweep_down(psi, &root.adjoint(self.reml), &root.w);
-        self.collect(root.curvature(&up.tangents, self.reml))
+    fn hessians(&self, psi: &[Vec<f64>], root: &Root, up: &Up) -> Result<(Vec<f64>, Vec<f64>)> {
+        self.sweep_down(psi, &root.adjoint(self.reml), &root.w)?;
+        Ok(self.collect(root.curvature(&up.tangents, self.reml)))
     }
 
     /// The sweep down, from an adjoint of S and a direction w.
-    fn sweep_down(&self, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64]) {
+    fn sweep_down(&self, psi: &[Vec<f64>], adjoint: &[f64], w: &[f64]) -> Result<()> {
         let top = self.levels() - 1;
         self.for_chunks(|chunk, work| {
             if top == 0 {
@@ -175,7 +188,7 @@ impl<'m> NestedObjective<'m> {
             } else {
                 self.moments.chunks[chunk][top].clone().for_each(|node| self.down(top, node, psi, adjoint, w, chunk, work));
             }
-        });
+        })
     }
 
     /// The second derivatives that the sweeps have left in the chunks, added to those of the root: log-determinant, r².
@@ -248,22 +261,23 @@ impl Objective for NestedObjective<'_> {
             pieces.xx_gradient = up.tangents.iter().map(|t| root.xx_part(t)).collect();
         }
         if order > Order::Gradient {
-            let (log_det, r2) = self.hessians(psi, &root, &up);
+            let (log_det, r2) = self.hessians(psi, &root, &up)?;
             pieces.log_det_hessian = Some(log_det);
             pieces.r2_hessian = r2;
         }
         Ok(pieces)
     }
 
-    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+    fn second_derivatives(&self, psi: &[Vec<f64>], directions: &[Vec<f64>], done: &AtomicUsize) -> Result<Vec<Vec<f64>>> {
         self.root_at(psi)?;
         let (dim, m) = (self.p + 1, self.coordinates.len());
         let flat = vec![0.0; dim * dim];
         let mut out = Vec::with_capacity(directions.len());
         for w in directions {
-            self.for_chunks(|_, work| work.clear_down());
-            self.sweep_down(psi, &flat, w);
+            self.for_chunks(|_, work| work.clear_down())?;
+            self.sweep_down(psi, &flat, w)?;
             out.push(self.collect((vec![0.0; m * m], vec![0.0; m * m])).1);
+            done.fetch_add(1, Ordering::Relaxed);
         }
         // the sums of the sweep down no longer belong to its criterion
         self.remember(None);
@@ -276,7 +290,7 @@ impl Objective for NestedObjective<'_> {
         self.visit(psi, &root.w, false, &mut |l, original, _, mode| {
             let q = mode.len();
             out[self.moments.hierarchy.blocks[l]][original * q..(original + 1) * q].copy_from_slice(mode);
-        });
+        })?;
         Ok(out)
     }
 
@@ -285,7 +299,7 @@ impl Objective for NestedObjective<'_> {
         let mut out = self.empty(|q| q * q);
         self.visit(psi, &root.w, true, &mut |l, original, own, _| {
             out[self.moments.hierarchy.blocks[l]][original * own.len()..(original + 1) * own.len()].copy_from_slice(own);
-        });
+        })?;
         Ok(out)
     }
 }

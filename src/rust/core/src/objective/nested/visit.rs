@@ -3,21 +3,25 @@
 use super::kernels::descend;
 use super::work::Work;
 use super::NestedObjective;
+use crate::error::Result;
 use crate::linalg::small;
+use crate::stop::go_on;
 
 /// Receives (level of the hierarchy, original level of the factor, conditional covariance, mode).
 pub(super) type Visitor<'v> = dyn FnMut(usize, usize, &[f64], &[f64]) + 'v;
 
 impl NestedObjective<'_> {
     /// Walks down from the root, handing every node's conditional covariance T + U M U' (`spread`, else empty) and mode to `visit`.
-    pub(super) fn visit(&self, psi: &[Vec<f64>], w: &[f64], spread: bool, visit: &mut Visitor) {
+    pub(super) fn visit(&self, psi: &[Vec<f64>], w: &[f64], spread: bool, visit: &mut Visitor) -> Result<()> {
         let top = self.levels() - 1;
         let flat = vec![0.0; w.len() * w.len()];
         for (chunk, work) in self.works.iter().enumerate() {
+            go_on(self.stop)?;
             let guard = work.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let nodes = self.moments.chunks[chunk][top].clone();
             self.visit_nodes(top, chunk, nodes, psi, spread.then_some(flat.as_slice()), w, chunk, &guard, visit);
         }
+        Ok(())
     }
 
     /// `parent` is that of the nodes: a node of the next level or, at the top, the chunk.

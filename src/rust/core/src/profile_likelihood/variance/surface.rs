@@ -1,7 +1,7 @@
 //! The criterion over the free parameters, with its exact derivatives: the chain rule through Ψ = TT'/σ².
 
 use super::{Entry, Term, Variance};
-use crate::error::{CoreError, Result};
+use crate::error::Result;
 use crate::linalg::small::{self, sandwich};
 use crate::objective::profile::Point;
 use crate::objective::Order;
@@ -26,9 +26,6 @@ impl Surface for Variance<'_> {
         for (c, value) in coordinates.iter().zip(&inside) {
             let q = self.statistics.parameters.q[c.block];
             c.positions().for_each(|(a, b)| psi[c.block][a * q + b] = *value);
-        }
-        if self.profile.stop.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(CoreError::Interrupted);
         }
         let pieces = objective.evaluate(&psi, order)?;
         let nu = self.profile.nu;
