@@ -46,7 +46,8 @@ group_codes <- function(x) .Call(wrap__group_codes, x)
 # Z Angew Math Mech 54:39), so that they are right to the last digit or so at 10^6 rows. Returns list(sum, count).
 group_sums <- function(x, codes, n_groups) .Call(wrap__group_sums, x, codes, n_groups)
 
-# Whether every value of a double vector is finite.
+# Whether every value is known and finite: of a double vector, or of every vector of a list. FALSE also where a vector is neither double nor integer, which
+# R must look at itself.
 all_finite <- function(x) .Call(wrap__all_finite, x)
 
 # The processor cores this process may use, asked for once: the affinity mask and the limits of a container count.
