@@ -133,7 +133,7 @@ hlm <- function(formula, data = NULL, id = NULL, time = NULL, REML = TRUE, weigh
     offset = if (!missing(offset)) eval_input(substitute(offset), "offset", data, env, caller)
   )
   settings <- unclass(control)
-  step <- local_progress(4L, "Fitting", NROW(data) >= progress_rows)
+  step <- local_progress(4L, "Fitting", !is.null(data) && .row_names_info(data, 2L) >= progress_rows)
   frame <- build_frame(spec, data, inputs, na.action, env, settings$means)
   step(1L)
   built <- build_design(spec, frame, contrasts, settings, env)

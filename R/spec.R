@@ -144,14 +144,15 @@ read_terms <- function(expr, env) {
   factors <- attr(tt, "factors")
   # rownames(factors) are the variables deparsed already; an intercept-only formula has no such matrix
   labels <- if (is.matrix(factors)) rownames(factors) else vapply(variables, deparse1, "")
+  members <- member_places(factors)
   list(
     object = tt,
     variables = variables,
     labels = labels,
     factors = factors,
-    members = member_places(factors),
+    members = members,
     term_labels = attr(tt, "term.labels"),
-    term_variables = member_labels(factors, labels),
+    term_variables = vapply(members, function(places) paste(labels[places], collapse = ", "), ""),
     intercept = attr(tt, "intercept"),
     response = attr(tt, "response"),
     offset = attr(tt, "offset")
@@ -166,11 +167,6 @@ member_places <- function(factors) {
   used <- factors > 0L
   dimnames(used) <- NULL
   lapply(seq_len(ncol(used)), function(j) which(used[, j]))
-}
-
-# Per term the labels of its variables as text.
-member_labels <- function(factors, labels) {
-  vapply(member_places(factors), function(members) paste(labels[members], collapse = ", "), "")
 }
 
 # The commonest random part, `(1 | patient)`, is read once.

@@ -97,7 +97,7 @@ impl Root {
             let pull = &mut pulls[k * p..(k + 1) * p];
             pull.iter_mut().zip(tangent.chunks_exact(dim)).for_each(|(out, row)| *out = small::dot(row, &self.w));
             small::multiply(p, p, 1, &self.xx_inverse, pull, &mut solved[k * p..(k + 1) * p]);
-            if !reml {
+            if !reml || p == 0 {
                 continue;
             }
             for (inverse, out) in self.xx_inverse.chunks_exact(p).zip(scaled[k * p * p..].chunks_exact_mut(p)) {
