@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::design::Design;
 use crate::error::{CoreError, Result};
-use crate::moments::basis::Basis;
+use crate::moments::basis::{Basis, Spreads};
 use crate::moments::crossed::CrossedMoments;
 use crate::moments::hierarchy::Hierarchy;
 use crate::moments::nested::NestedMoments;
@@ -43,11 +43,12 @@ impl Statistics {
     /// # Errors
     /// Those of [`Design::validate`].
     pub fn new(design: &Design, reml: bool) -> Result<Self> {
-        design.validate()?;
+        let runs = design.validate()?;
+        let spreads = Spreads::of(design)?;
         let mut design = design.clone();
         let mut dropped = Vec::new();
         loop {
-            let statistics = Self::build(&design, reml)?;
+            let statistics = Self::build(&design, &spreads, &runs, reml)?;
             let aliased = statistics.aliased(&design);
             if aliased.is_empty() {
                 return Ok(Statistics { dropped, ..statistics });
@@ -60,8 +61,8 @@ impl Statistics {
         }
     }
 
-    fn build(design: &Design, reml: bool) -> Result<Self> {
-        let basis = Basis::new(design);
+    fn build(design: &Design, spreads: &Spreads, runs: &[Option<Vec<u32>>], reml: bool) -> Result<Self> {
+        let basis = Basis::new(design, spreads);
         let parameters = Parameters::new(design, &basis);
         let n = design.n();
         if n <= design.x.len() {
@@ -73,7 +74,7 @@ impl Statistics {
         order.sort_by_key(|&b| std::cmp::Reverse(design.groups[basis.blocks[b].group].n_levels));
         let groups: Vec<usize> = order.iter().map(|&b| basis.blocks[b].group).collect();
         let residual = design.residual.as_ref();
-        let moments = match Hierarchy::build(design, &groups, &order) {
+        let moments = match Hierarchy::build(design, runs[groups[0]].clone(), &groups, &order) {
             Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, residual, hierarchy)),
             None if !residual.is_by_row() => {
                 return Err(CoreError::Covariance {

@@ -3,7 +3,7 @@
 //! A drawn group is a group of its own, so its cross-products and those of the groups inside it are copied; the groups it lies in get
 //! the sums over what was drawn.
 
-use super::hierarchy::Hierarchy;
+use super::hierarchy::{Hierarchy, RowOrder};
 use super::nested::{LevelMoments, NestedMoments};
 use super::outcome::WhitenedRows;
 use crate::linalg::sum::CompensatedSums;
@@ -90,7 +90,7 @@ impl<'m> Regroup<'m> {
             blocks: from.hierarchy.blocks.clone(),
             original: vec![Vec::new(); levels],
             children: vec![Vec::new(); levels],
-            row_order: None,
+            row_order: RowOrder::Data,
         };
         let mut out = vec![LevelMoments { q: 0, f: 0, a: Vec::new(), r: Vec::new() }; levels];
         self.copy_inside(drawn, &mut hierarchy, &mut out);
