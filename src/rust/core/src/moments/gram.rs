@@ -113,26 +113,26 @@ impl<'a> Quad<'a> {
     }
 }
 
-/// Adds the products over the rows to `products` ([`Layout`]).
+/// Puts the products over the rows into `products` ([`Layout`]), or adds them to what is there.
 #[inline(always)]
-pub fn add_products(quads: &[Quad], rows: std::ops::Range<usize>, products: &mut [[f64; LANES]]) {
+pub fn products<const ADD: bool>(quads: &[Quad], rows: std::ops::Range<usize>, products: &mut [[f64; LANES]]) {
     let Some((count, mut rest)) = products.split_first_mut() else { return };
-    count[0] += rows.len() as f64;
+    put::<ADD>(std::slice::from_mut(count), &[Lanes([rows.len() as f64, 0.0, 0.0, 0.0])]);
     for (first, quad) in quads.iter().enumerate() {
         let quad = quad.within(&rows);
         let (own, others) = rest.split_at_mut(OWN);
-        add_lanes(own, &own_products(&quad, rows.len()));
+        put::<ADD>(own, &own_products(&quad, rows.len()));
         let (others, after) = others.split_at_mut(LANES * (quads.len() - 1 - first));
         for (second, sums) in quads[first + 1..].iter().zip(others.chunks_exact_mut(LANES)) {
-            add_lanes(sums, &mixed_products(&quad, &second.within(&rows), rows.len()));
+            put::<ADD>(sums, &mixed_products(&quad, &second.within(&rows), rows.len()));
         }
         rest = after;
     }
 }
 
 #[inline(always)]
-fn add_lanes(sums: &mut [[f64; LANES]], parts: &[Lanes]) {
-    sums.iter_mut().zip(parts).for_each(|(sum, &part)| *sum = (Lanes(*sum) + part).0);
+fn put<const ADD: bool>(sums: &mut [[f64; LANES]], parts: &[Lanes]) {
+    sums.iter_mut().zip(parts).for_each(|(sum, &part)| *sum = if ADD { (Lanes(*sum) + part).0 } else { part.0 });
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::basis::Basis;
-use super::gram::{add_products, Layout, Quad};
+use super::gram::{products, Layout, Quad};
 use super::hierarchy::{Hierarchy, RowOrder};
 use super::nested::Places;
 use super::rows::{RowReader, PIECE};
@@ -113,12 +113,12 @@ impl<'p> Pass<'p> {
 
     #[inline(always)]
     fn node(&self, quads: &[Quad], node: usize, mut rows: Range<usize>, to: &mut Chunk) {
-        to.start();
+        let piece = |rows: &Range<usize>| rows.start..rows.end.min(rows.start + PIECE);
+        products::<false>(quads, piece(&rows), &mut to.own);
         while rows.len() > PIECE {
-            add_products(quads, rows.start..rows.start + PIECE, &mut to.own);
             rows.start += PIECE;
+            products::<true>(quads, piece(&rows), &mut to.own);
         }
-        add_products(quads, rows, &mut to.own);
         to.finish(node);
     }
 
@@ -166,7 +166,7 @@ impl<'p> Pass<'p> {
 
     /// A node read by itself.
     fn whole(&self, reader: &mut RowReader, node: usize, positions: Range<usize>, to: &mut Chunk) -> f64 {
-        to.start();
+        to.own.fill([0.0; LANES]);
         let log_det = reader.pieces(positions, |at, block| self.add_piece(block, at.len, &mut to.own));
         to.finish(node);
         log_det
@@ -175,8 +175,7 @@ impl<'p> Pass<'p> {
     fn add_nodes(&self, block: &[f64], length: usize, nodes: impl Iterator<Item = (usize, Range<usize>)>, to: &mut Chunk) {
         let quads = Quad::of_block(&self.layout, block, length);
         with_vectors!(nodes => for (node, rows) in nodes {
-            to.start();
-            add_products(&quads, rows, &mut to.own);
+            products::<false>(&quads, rows, &mut to.own);
             to.finish(node);
         });
     }
@@ -193,10 +192,12 @@ impl<'p> Pass<'p> {
         fill(&self.wanted[level].1, r);
     }
 
-    fn add_piece(&self, block: &[f64], length: usize, products: &mut [[f64; LANES]]) {
+    fn add_piece(&self, block: &[f64], length: usize, sums: &mut [[f64; LANES]]) {
         let quads = Quad::of_block(&self.layout, block, length);
-        let rows = 0..length;
-        with_vectors!(rows => add_products(&quads, rows, products));
+        let pieces = (0..length).step_by(PIECE);
+        with_vectors!(pieces => for start in pieces {
+            products::<true>(&quads, start..length.min(start + PIECE), sums);
+        });
     }
 }
 
@@ -248,12 +249,6 @@ impl<'c> Chunk<'c> {
             places,
             total: BatchedSums::new(LANES * lanes),
         }
-    }
-
-    /// Clears the node of the finest level.
-    #[inline(always)]
-    fn start(&mut self) {
-        self.own.fill([0.0; LANES]);
     }
 
     /// Leaves the moments of the node of the finest level, and adds its products to those of its parent.
