@@ -160,3 +160,31 @@ fn mixed_products(first: &Quad, second: &Quad, rows: usize) -> [Lanes; LANES] {
     }
     products
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moments::basis::BasisColumn;
+
+    #[test]
+    fn every_pair_of_columns_is_found_where_it_is_put() {
+        for (width, whitened) in [(2, false), (5, false), (5, true), (6, false), (9, false), (14, true)] {
+            // internal columns one after the other, the first the constant, y the last
+            let rows = 7;
+            let value = |row: usize, column: usize| if column == 0 { 1.0 } else { (1.0 + (row * 31 + column * 17) as f64).sin() };
+            let block: Vec<f64> = (0..width).flat_map(|c| (0..rows).map(move |row| value(row, c))).collect();
+            let columns = (0..width - 1).map(|pool| BasisColumn { pool, location: 0.0, scale: 1.0 }).collect();
+            let basis = Basis { columns, x: Vec::new(), intercept: None, y: (0.0, 1.0), blocks: Vec::new() };
+            let layout = Layout::new(&basis, whitened);
+            let quads = Quad::of_block(&layout, &block, rows);
+            let mut sums = vec![[f64::NAN; LANES]; layout.lanes()];
+            products::<false>(&quads, 1..4, &mut sums);
+            products::<true>(&quads, 4..rows, &mut sums);
+            for (i, j) in (0..width).flat_map(|i| (0..width).map(move |j| (i, j))) {
+                let wanted: f64 = (1..rows).map(|row| value(row, i) * value(row, j)).sum();
+                let found = sums.as_flattened()[layout.place(i, j)];
+                assert!((found - wanted).abs() < 1e-14, "{i}, {j} of {width}: {found} is not {wanted}");
+            }
+        }
+    }
+}

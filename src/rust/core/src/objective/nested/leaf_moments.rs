@@ -3,7 +3,7 @@
 use crate::linalg::lanes::{Lanes, LANES};
 use crate::moments::nested::NestedMoments;
 
-use super::kernels::{pair, triangle};
+use super::kernels::triangle;
 
 /// Groups of four nodes with the same parent (the last group of a parent filled up with empty nodes, which add nothing).
 #[derive(Debug)]
