@@ -35,11 +35,11 @@ const BATCH: usize = 64;
 
 /// Sums of many vectors of short sums: plain within a batch, compensated between batches.
 ///
-/// A term is itself a plain sum over at least one row, so that of up to m rows within a piece; with u the unit of rounding, the sum over a
-/// batch is off by at most (m + [`BATCH`])u Σ|products| (Higham 2002, Accuracy and Stability of Numerical Algorithms, §4.2), and the
-/// compensated sum of the batches adds no more than 2u to that, however many there are. Internal columns are centred and scaled, so
-/// Σ|products| is no larger than the number of rows, and the sums of squares that matter are as large. The bound grows
-/// neither with the number of nodes nor with that of rows.
+/// A term is the products of a node: plain sums over the m rows of a piece and the c pieces or children of the node. With u the unit of
+/// rounding, the sum over a batch is off by at most (m + c + [`BATCH`])u Σ|products| to first order (Higham 2002, Accuracy and Stability
+/// of Numerical Algorithms, §4.2); the node alone contributes (m + c)u of that, whatever is done here. The compensated sum of the
+/// batches adds no more than about 2u, however many there are, so that the bound does not grow with the number of nodes. Internal
+/// columns have a mean square of one, so that Σ|products| is at most the number of rows (Cauchy-Schwarz).
 #[derive(Debug, Clone)]
 pub struct BatchedSums {
     batch: Vec<f64>,
