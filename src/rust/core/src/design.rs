@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::covariance::Covariance;
 use crate::error::{CoreError, Result};
+use crate::linalg::lanes::with_vectors;
 use crate::residual::Residual;
 
 /// One grouping factor: the level of every row.
@@ -53,11 +54,12 @@ impl Design<'_> {
         self.y.len()
     }
 
-    /// Checks every length, index and value.
+    /// Checks every length and index, weights, offset and codes. (Whether columns and outcome are finite is found out where their spread is:
+    /// [`Spreads`](crate::moments::basis::Spreads).) Returns the [`Grouping::runs`] of every factor.
     ///
     /// # Errors
     /// [`CoreError::Design`] for lengths and indices, [`CoreError::Data`] for values that cannot be analysed.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<Vec<Option<Vec<u32>>>> {
         let n = self.n();
         let bad = |what: String| Err(CoreError::Design { what });
         if n == 0 {
@@ -67,9 +69,7 @@ impl Design<'_> {
             if column.len() != n {
                 return bad(format!("column {} has {} values for {n} rows", k + 1, column.len()));
             }
-            finite(column, &format!("column {}", k + 1))?;
         }
-        finite(self.y, "the outcome")?;
         for (values, what) in [(self.offset, "the offset"), (self.weights, "the weights")] {
             if let Some(values) = values {
                 if values.len() != n {
@@ -96,34 +96,70 @@ impl Design<'_> {
         if self.residual.n_rows().is_some_and(|rows| rows != n) {
             return bad(format!("the residual structure was made for another number of rows than {n}"));
         }
-        for (g, group) in self.groups.iter().enumerate() {
-            group.validate(n, g)?;
-        }
-        Ok(())
+        self.groups.iter().enumerate().map(|(g, group)| group.validate(n, g)).collect()
     }
 }
 
 impl Grouping<'_> {
-    fn validate(&self, n: usize, g: usize) -> Result<()> {
+    /// Where the rows of every level start, and n, when levels 1, 2, ... come one after the other.
+    pub fn runs(&self) -> Option<Vec<u32>> {
+        let (codes, n) = (self.codes, self.codes.len());
+        if codes.first() != Some(&1) || codes.last() != i32::try_from(self.n_levels).ok().as_ref() || !self.climbs() {
+            return None;
+        }
+        let mut starts = Vec::with_capacity(self.n_levels + 1);
+        let (mut start, mut length) = (0, 1);
+        while start < n {
+            starts.push(start as u32);
+            // most often as many rows as the level before
+            let level = codes[start];
+            let mut end = start + length;
+            if end > n || codes[end - 1] != level {
+                end = start + 1;
+            }
+            while end < n && codes[end] == level {
+                end += 1;
+            }
+            (start, length) = (end, end - start);
+        }
+        starts.push(n as u32);
+        Some(starts)
+    }
+
+    /// Whether every code is that of the row before or the next one.
+    fn climbs(&self) -> bool {
+        let blocks = self.codes.chunks(1024).zip(self.codes[1..].chunks(1024));
+        with_vectors!(blocks => {
+            let mut blocks = blocks;
+            blocks.all(|(before, after)| before.iter().zip(after).fold(true, |ok, (&b, &a)| ok & (a.wrapping_sub(b) & !1 == 0)))
+        })
+    }
+
+    fn validate(&self, n: usize, g: usize) -> Result<Option<Vec<u32>>> {
         let bad = |what: String| Err(CoreError::Design { what });
         if self.codes.len() != n {
             return bad(format!("grouping factor {} has {} codes for {n} rows", g + 1, self.codes.len()));
         }
+        if let Some(runs) = self.runs() {
+            return Ok(Some(runs));
+        }
         let mut seen = vec![false; self.n_levels];
-        for (row, &code) in self.codes.iter().enumerate() {
-            if code < 1 || code as usize > self.n_levels {
-                return bad(format!("grouping factor {} has code {code} in row {}", g + 1, row + 1));
+        for (block, codes) in self.codes.chunks(1024).enumerate() {
+            let wrong = |code: i32| code < 1 || code as usize > self.n_levels;
+            if codes.iter().fold(false, |any, &code| any | wrong(code)) {
+                let row = codes.iter().position(|&code| wrong(code)).unwrap_or_default();
+                return bad(format!("grouping factor {} has code {} in row {}", g + 1, codes[row], block * 1024 + row + 1));
             }
-            seen[code as usize - 1] = true;
+            codes.iter().for_each(|&code| seen[code as usize - 1] = true);
         }
         if seen.iter().any(|&s| !s) {
             return bad(format!("grouping factor {} has levels without rows", g + 1));
         }
-        Ok(())
+        Ok(None)
     }
 }
 
-fn finite(values: &[f64], what: &str) -> Result<()> {
+pub(crate) fn finite(values: &[f64], what: &str) -> Result<()> {
     // whole blocks without a branch per value, which the compiler turns into vector instructions
     if values.chunks(1024).all(|block| block.iter().fold(true, |ok, v| ok & v.is_finite())) {
         return Ok(());

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::design::Design;
 use crate::error::{CoreError, Result};
-use crate::moments::basis::Basis;
+use crate::moments::basis::{Basis, Spreads};
 use crate::moments::crossed::CrossedMoments;
 use crate::moments::hierarchy::Hierarchy;
 use crate::moments::nested::NestedMoments;
@@ -46,11 +46,13 @@ impl Statistics {
     /// # Errors
     /// Those of [`Design::validate`]; [`CoreError::Interrupted`] once `stop` is true.
     pub fn new(design: &Design, reml: bool, stop: &AtomicBool) -> Result<Self> {
-        design.validate()?;
+        let runs = design.validate()?;
+        let spreads = Spreads::of(design)?;
+        go_on(stop)?;
         let mut design = design.clone();
         let mut dropped = Vec::new();
         loop {
-            let statistics = Self::build(&design, reml, stop)?;
+            let statistics = Self::build(&design, &spreads, &runs, reml, stop)?;
             let aliased = statistics.aliased(&design);
             if aliased.is_empty() {
                 return Ok(Statistics { dropped, ..statistics });
@@ -63,9 +65,8 @@ impl Statistics {
         }
     }
 
-    fn build(design: &Design, reml: bool, stop: &AtomicBool) -> Result<Self> {
-        let basis = Basis::new(design);
-        go_on(stop)?;
+    fn build(design: &Design, spreads: &Spreads, runs: &[Option<Vec<u32>>], reml: bool, stop: &AtomicBool) -> Result<Self> {
+        let basis = Basis::new(design, spreads);
         let parameters = Parameters::new(design, &basis);
         let n = design.n();
         if n <= design.x.len() {
@@ -77,7 +78,7 @@ impl Statistics {
         order.sort_by_key(|&b| std::cmp::Reverse(design.groups[basis.blocks[b].group].n_levels));
         let groups: Vec<usize> = order.iter().map(|&b| basis.blocks[b].group).collect();
         let residual = design.residual.as_ref();
-        let moments = match Hierarchy::build(design, &groups, &order) {
+        let moments = match Hierarchy::build(design, runs[groups[0]].clone(), &groups, &order) {
             Some(hierarchy) => Moments::Nested(NestedMoments::new(design, &basis, residual, hierarchy, stop)?),
             None if !residual.is_by_row() => {
                 return Err(CoreError::Covariance {

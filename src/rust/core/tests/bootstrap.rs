@@ -50,6 +50,21 @@ fn three_levels(weights: bool) -> Owned {
     owned
 }
 
+/// The same rows person by person: each person's are neighbours, while the groups' persons are not.
+fn by_person(owned: &Owned) -> Owned {
+    let mut order: Vec<usize> = (0..owned.y.len()).collect();
+    order.sort_by_key(|&row| owned.groups[0][row]);
+    let pick = |values: &[f64]| -> Vec<f64> { order.iter().map(|&row| values[row]).collect() };
+    Owned {
+        y: pick(&owned.y),
+        offset: owned.offset.as_deref().map(pick),
+        weights: owned.weights.as_deref().map(pick),
+        columns: owned.columns.iter().map(|column| pick(column)).collect(),
+        groups: owned.groups.iter().map(|codes| order.iter().map(|&row| codes[row]).collect()).collect(),
+        ..owned.clone()
+    }
+}
+
 fn crossed() -> Owned {
     let mut owned = three_levels(true);
     let n = owned.y.len();
@@ -120,7 +135,8 @@ fn every_scheme_gives_the_same_bits_on_one_and_two_threads() {
 fn a_new_outcome_gives_the_fit_of_rows_that_hold_it_to_the_last_bit() {
     let mut no_intercept = three_levels(true);
     no_intercept.x = vec![1, 2];
-    for owned in [three_levels(false), three_levels(true), no_intercept, crossed()] {
+    let (plain, weighted) = (by_person(&three_levels(false)), by_person(&three_levels(true)));
+    for owned in [three_levels(false), three_levels(true), plain, weighted, no_intercept, crossed()] {
         for scheme in ["parametric", "residual"] {
             for reml in [true, false] {
                 let theta = fitted(&owned, reml).estimates.theta;

@@ -6,7 +6,7 @@ mod common;
 use std::sync::atomic::AtomicBool;
 
 use common::{Owned, Random};
-use wbhlm_core::moments::basis::Basis;
+use wbhlm_core::moments::basis::{Basis, Spreads};
 use wbhlm_core::moments::crossed::CrossedMoments;
 use wbhlm_core::objective::crossed::{CoreKind, CrossedObjective};
 use wbhlm_core::objective::{Objective, Order};
@@ -40,7 +40,7 @@ fn dense_and_sparse_cores_agree() {
     for seed in 1..4 {
         let owned = crossed(seed);
         let design = owned.design();
-        let basis = Basis::new(&design);
+        let basis = Basis::new(&design, &Spreads::of(&design).unwrap());
         let moments = CrossedMoments::new(&design, &basis, &Identity, &[0, 1, 2], &NEVER).unwrap();
         let full = vec![(0, 0), (1, 0), (1, 1)];
         let active = vec![full.clone(), full, vec![(0, 0)]];

@@ -223,3 +223,48 @@ fn threads_change_no_bit() {
     assert_eq!(one.estimates.beta, two.estimates.beta);
     assert_eq!(one.estimates.modes, two.estimates.modes);
 }
+
+/// Persons one after the other, dealt out to raters in turn, so that the chain is not in the order of the data; six columns.
+fn dealt_out(persons: usize) -> Owned {
+    let mut random = Random(83);
+    let rows: Vec<usize> = (0..persons).flat_map(|person| vec![person; 3 + person % 4]).collect();
+    let columns: Vec<Vec<f64>> = (0..6).map(|k| rows.iter().map(|_| f64::from(k) + random.normal()).collect()).collect();
+    let effects: Vec<f64> = (0..persons).map(|_| random.normal()).collect();
+    let y = rows.iter().enumerate().map(|(i, &person)| 3.0 + effects[person] + columns[0][i] + random.normal()).collect();
+    Owned {
+        y,
+        columns,
+        x: vec![0, 1, 2, 3, 4, 5, 6],
+        groups: vec![rows.iter().map(|&p| p as i32 + 1).collect(), rows.iter().map(|&p| 1 + p as i32 % 7).collect()],
+        terms: vec![(0, vec![0, 2], "unstructured"), (1, vec![0], "unstructured")],
+        ..Owned::default()
+    }
+}
+
+#[test]
+fn every_way_to_the_rows_gives_the_same_moments() {
+    let straight = dealt_out(150);
+    let n = straight.y.len();
+    // rows in another order have to be gathered; weights of one are multiplied in; an offset is subtracted first
+    let order: Vec<usize> = (0..n).map(|i| (i * 7_919) % n).collect();
+    let pick = |values: &[f64]| -> Vec<f64> { order.iter().map(|&i| values[i]).collect() };
+    let mut gathered = straight.clone();
+    gathered.y = pick(&straight.y);
+    gathered.columns = straight.columns.iter().map(|c| pick(c)).collect();
+    gathered.groups = straight.groups.iter().map(|g| order.iter().map(|&i| g[i]).collect()).collect();
+    assert_ne!(n % 7_919, 0);
+    let weighted = Owned { weights: Some(vec![1.0; n]), ..straight.clone() };
+    let offset: Vec<f64> = (0..n).map(|i| (i as f64).sin()).collect();
+    let shifted =
+        Owned { y: straight.y.iter().zip(&offset).map(|(y, o)| y + o).collect(), offset: Some(offset), ..straight.clone() };
+    let theta = [0.9, 0.1, 0.4, 0.5];
+    let value = |owned: &Owned| Prepared::new(&owned.design(), true, &NEVER).unwrap().evaluate(&theta, Order::Exact).unwrap();
+    let (wanted, gradient, _) = value(&straight);
+    for other in [gathered, weighted, shifted] {
+        let (found, slopes, _) = value(&other);
+        assert!((found - wanted).abs() < 1e-10 * wanted.abs(), "{found} is not {wanted}");
+        gradient.iter().zip(slopes).for_each(|(a, b)| assert!((a - b).abs() < 1e-8 * (1.0 + a.abs()), "{b} is not {a}"));
+    }
+    let brute = straight.brute_force(true, &theta);
+    assert!((brute - wanted).abs() < 1e-9 * wanted.abs(), "{wanted} is not {brute}");
+}

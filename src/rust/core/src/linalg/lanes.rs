@@ -36,6 +36,18 @@ impl Lanes {
     }
 }
 
+/// Runs an expression with the vector instructions of the processor at hand. It has to use up the variable named first (something that cannot
+/// be copied): only the body of a closure that can be called but once is certain to be compiled with these instructions.
+macro_rules! with_vectors {
+    ($used:ident => $body:expr) => {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            move || $body,
+        )
+    };
+}
+pub(crate) use with_vectors;
+
 macro_rules! elementwise {
     ($trait:ident, $method:ident, $op:tt) => {
         impl $trait for Lanes {

@@ -4,7 +4,9 @@
 //! when X holds the constant, Z columns when their term holds it and its structure allows (TΨT' again of the structure), and
 //! everything is scaled. The maps back to the user's units are kept here and nowhere else.
 
-use crate::design::Design;
+use crate::design::{finite, Design};
+use crate::error::Result;
+use crate::linalg::lanes::{with_vectors, Lanes, LANES};
 use crate::linalg::small;
 use serde::{Deserialize, Serialize};
 
@@ -50,20 +52,20 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// Chooses locations and scales.
-    pub fn new(design: &Design) -> Self {
-        let spread: Vec<Spread> = design.columns.iter().map(|c| Spread::of(c, None)).collect();
+    /// Chooses locations and scales from the spreads of the columns.
+    pub fn new(design: &Design, spreads: &Spreads) -> Self {
+        let spread = spreads.columns.as_slice();
         let intercept = design.x.iter().position(|&k| k == 0);
         let mut basis = Basis { columns: Vec::new(), x: Vec::new(), intercept, y: (0.0, 1.0), blocks: Vec::new() };
         for &k in &design.x {
-            let column = scaled(k, &spread, intercept.is_some());
+            let column = scaled(k, spread, intercept.is_some());
             let index = basis.intern(column);
             basis.x.push(index);
         }
-        basis.set_outcome(design.y, design.offset);
+        basis.place_outcome(&spreads.y);
         for group in 0..design.groups.len() {
             if design.terms.iter().any(|t| t.group == group) {
-                let block = basis.block(design, group, &spread);
+                let block = basis.block(design, group, spread);
                 basis.blocks.push(block);
             }
         }
@@ -72,7 +74,10 @@ impl Basis {
 
     /// Location and scale for an outcome; nothing else of the basis depends on it.
     pub fn set_outcome(&mut self, y: &[f64], offset: Option<&[f64]>) {
-        let y = Spread::of(y, offset);
+        self.place_outcome(&Spread::of(y, offset));
+    }
+
+    fn place_outcome(&mut self, y: &Spread) {
         self.y = if self.intercept.is_some() { (y.mean, y.sd()) } else { (0.0, y.rms()) };
     }
 
@@ -185,25 +190,67 @@ fn scaled(pool: usize, spread: &[Spread], centre: bool) -> BasisColumn {
 }
 
 /// Mean and variance of a column, in one pass about its first value: exact enough for a basis, which may stand anywhere near.
+#[derive(Debug)]
 struct Spread {
     mean: f64,
     variance: f64,
+    /// Whether the sums were numbers: not where a value was none, nor where squares overflow.
+    finite: bool,
+}
+
+/// Where the columns and the outcome of a design stand.
+#[derive(Debug)]
+pub struct Spreads {
+    columns: Vec<Spread>,
+    y: Spread,
+}
+
+impl Spreads {
+    /// One pass over the columns, which also tells whether all values are finite.
+    ///
+    /// # Errors
+    /// [`CoreError::Data`](crate::error::CoreError::Data) for a value that is not.
+    pub fn of(design: &Design) -> Result<Self> {
+        let mut columns = Vec::with_capacity(design.columns.len());
+        for (k, column) in design.columns.iter().enumerate() {
+            let spread = Spread::of(column, None);
+            if !spread.finite {
+                finite(column, &format!("column {}", k + 1))?;
+            }
+            columns.push(spread);
+        }
+        let y = Spread::of(design.y, design.offset);
+        if !y.finite {
+            finite(design.y, "the outcome")?;
+        }
+        Ok(Spreads { columns, y })
+    }
 }
 
 impl Spread {
     fn of(column: &[f64], offset: Option<&[f64]>) -> Self {
         let n = column.len() as f64;
         let first = column[0] - offset.map_or(0.0, |o| o[0]);
-        let (sum, squares) = match offset {
-            None => blocked(column.len(), |i| column[i] - first),
-            Some(offset) => blocked(column.len(), |i| column[i] - offset[i] - first),
-        };
+        let blocks = column.chunks(BLOCK);
+        let (sum, squares) = with_vectors!(blocks => match offset {
+            None => sums(blocks, first),
+            Some(offset) => {
+                let mut without = [0.0; BLOCK];
+                blocks.zip(offset.chunks(BLOCK)).fold((0.0, 0.0), |total, (column, offset)| {
+                    let difference = column.iter().zip(offset).map(|(v, o)| v - o);
+                    without.iter_mut().zip(difference).for_each(|(out, v)| *out = v);
+                    let part = sums([&without[..column.len()]].into_iter(), first);
+                    (total.0 + part.0, total.1 + part.1)
+                })
+            }
+        });
         let (mean, variance) = (first + sum / n, (squares / n - (sum / n).powi(2)).max(0.0));
         // rounding dust is no location (of a within column, centred already) and no spread (of a constant column)
         let (dust, sd) = (1e-14, variance.sqrt());
         Spread {
             mean: if mean.abs() <= dust * sd { 0.0 } else { mean },
             variance: if sd <= dust * mean.abs() { 0.0 } else { variance },
+            finite: squares.is_finite(),
         }
     }
     fn sd(&self) -> f64 {
@@ -222,25 +269,31 @@ fn positive(scale: f64) -> f64 {
     }
 }
 
-/// Sum and sum of squares, in blocks so that rounding grows with the number of blocks.
-fn blocked(n: usize, term: impl Fn(usize) -> f64) -> (f64, f64) {
+/// Values summed plainly, and lanes of them side by side: enough that no sum waits for the one before.
+const BLOCK: usize = 1024;
+const STEP: usize = 4;
+
+/// Sum and sum of squares about `first`, in blocks so that rounding grows with the number of blocks.
+#[inline(always)]
+fn sums<'v>(blocks: impl Iterator<Item = &'v [f64]>, first: f64) -> (f64, f64) {
     let mut total = (0.0, 0.0);
-    for start in (0..n).step_by(1024) {
-        let mut lanes = [[0.0; 4]; 2];
-        let end = (start + 1024).min(n);
-        let mut add = |lane: usize, value: f64| {
-            lanes[0][lane] += value;
-            lanes[1][lane] += value * value;
-        };
-        let whole = start + (end - start) / 4 * 4;
-        for i in (start..whole).step_by(4) {
-            for lane in 0..4 {
-                add(lane, term(i + lane));
+    for block in blocks {
+        let (mut sums, mut squares) = ([Lanes::ZERO; STEP], [Lanes::ZERO; STEP]);
+        let steps = block.chunks_exact(STEP * LANES);
+        let rest = steps.remainder();
+        for step in steps {
+            for ((values, sum), square) in step.chunks_exact(LANES).zip(&mut sums).zip(&mut squares) {
+                let value = Lanes(std::array::from_fn(|lane| values[lane])) - Lanes::splat(first);
+                *sum += value;
+                *square += value * value;
             }
         }
-        (whole..end).for_each(|i| add(0, term(i)));
-        let [sum, squares] = lanes.map(|l| (l[0] + l[1]) + (l[2] + l[3]));
-        total = (total.0 + sum, total.1 + squares);
+        let [mut sum, mut square] = [sums, squares].map(|[a, b, c, d]| ((a + b) + (c + d)).sum());
+        for value in rest.iter().map(|v| v - first) {
+            sum += value;
+            square += value * value;
+        }
+        total = (total.0 + sum, total.1 + square);
     }
     total
 }

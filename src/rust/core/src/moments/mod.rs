@@ -2,8 +2,10 @@
 
 pub mod basis;
 pub mod crossed;
+pub mod gram;
 pub mod hierarchy;
 pub mod nested;
 pub mod outcome;
+mod pass;
 pub mod regroup;
 pub mod rows;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
 use super::hierarchy::Hierarchy;
-use super::rows::RowReader;
+use super::pass::Pass;
 use crate::design::Design;
 use crate::error::Result;
 use crate::linalg::small;
@@ -44,11 +44,8 @@ pub struct NestedMoments {
     pub chunks: Vec<Vec<std::ops::Range<usize>>>,
 }
 
-struct Partial {
-    levels: Vec<(Vec<f64>, Vec<f64>)>,
-    total: CompensatedSums,
-    log_det: CompensatedSums,
-}
+/// A and R of the nodes of a chunk, per level.
+pub type Places<'m> = Vec<(&'m mut [f64], &'m mut [f64])>;
 
 impl NestedMoments {
     /// One pass over the rows.
@@ -56,76 +53,43 @@ impl NestedMoments {
     /// # Errors
     /// [`crate::error::CoreError::Interrupted`] once `stop` is true.
     pub fn new(design: &Design, basis: &Basis, residual: &dyn Residual, hierarchy: Hierarchy, stop: &AtomicBool) -> Result<Self> {
-        let blocks: Vec<&[usize]> = hierarchy.blocks.iter().map(|&b| basis.blocks[b].columns.as_slice()).collect();
-        let y = basis.columns.len();
-        // outer[l]: internal columns that stand outside level l, in order
-        let outer: Vec<Vec<usize>> = (0..blocks.len())
-            .map(|l| blocks[l + 1..].iter().flat_map(|b| b.iter()).chain(&basis.x).copied().chain([y]).collect())
-            .collect();
         let chunks = hierarchy.chunks(64, 64);
-        let pass = |chunk: &Vec<std::ops::Range<usize>>| {
-            let mut reader = RowReader::new(design, basis, residual, hierarchy.row_order.as_deref(), stop);
-            reader.read_ahead_to(hierarchy.children[0][chunk[0].end] as usize);
-            let width = reader.width();
-            let mut partial = Partial {
-                levels: (0..blocks.len())
-                    .map(|l| {
-                        let (q, f, nodes) = (blocks[l].len(), outer[l].len(), chunk[l].len());
-                        (Vec::with_capacity(nodes * q * q), Vec::with_capacity(nodes * q * f))
-                    })
-                    .collect(),
-                total: CompensatedSums::new(width * width),
-                log_det: CompensatedSums::new(1),
-            };
-            let mut grams = vec![vec![0.0; width * width]; blocks.len()];
-            for node in chunk[blocks.len() - 1].clone() {
-                walk(blocks.len() - 1, node, &hierarchy, &blocks, &outer, &mut reader, &mut grams, &mut partial);
-                partial.total.add(&grams[blocks.len() - 1]);
-            }
-            partial
-        };
-        let parallel = design.n() >= 50_000 && rayon::current_num_threads() > 1;
-        let partials: Vec<Partial> =
-            if parallel { chunks.par_iter().map(pass).collect() } else { chunks.iter().map(pass).collect() };
-        go_on(stop)?;
-        Ok(Self::assemble(basis, hierarchy, chunks, partials, &blocks_sizes(&blocks, &outer)))
-    }
-
-    fn assemble(
-        basis: &Basis,
-        hierarchy: Hierarchy,
-        chunks: Vec<Vec<std::ops::Range<usize>>>,
-        partials: Vec<Partial>,
-        sizes: &[(usize, usize)],
-    ) -> Self {
-        let width = basis.columns.len() + 1;
-        let mut total = CompensatedSums::new(width * width);
-        let mut log_det = CompensatedSums::new(1);
-        for partial in &partials {
-            total.add(&partial.total.total());
-            log_det.add(&partial.log_det.total());
-        }
-        let gram = total.total();
-        let outer: Vec<usize> = basis.x.iter().copied().chain([width - 1]).collect();
-        let total = outer.iter().flat_map(|&i| outer.iter().map(move |&j| (i, j))).map(|(i, j)| gram[i * width + j]).collect();
-        let mut levels: Vec<LevelMoments> = sizes
-            .iter()
-            .enumerate()
-            .map(|(l, &(q, f))| LevelMoments {
-                q,
-                f,
-                a: Vec::with_capacity(hierarchy.nodes(l) * q * q),
-                r: Vec::with_capacity(hierarchy.nodes(l) * q * f),
-            })
+        let pass = Pass::new(design, basis, residual, &hierarchy, &chunks, stop);
+        let mut levels: Vec<LevelMoments> = pass
+            .sizes()
+            .map(|(nodes, q, f)| LevelMoments { q, f, a: vec![0.0; nodes * q * q], r: vec![0.0; nodes * q * f] })
             .collect();
-        for partial in partials {
-            for (level, (a, r)) in levels.iter_mut().zip(partial.levels) {
-                level.a.extend_from_slice(&a);
-                level.r.extend_from_slice(&r);
-            }
+        let jobs: Vec<_> = chunks.iter().zip(places(&mut levels, &chunks)).collect();
+        let run = |(chunk, places): (&Vec<std::ops::Range<usize>>, Places)| pass.chunk(chunk, places);
+        let parallel = design.n() >= 50_000 && rayon::current_num_threads() > 1;
+        let sums: Vec<(Vec<f64>, f64)> =
+            if parallel { jobs.into_par_iter().map(run).collect() } else { jobs.into_iter().map(run).collect() };
+        let mut total = CompensatedSums::new(pass.products());
+        let mut log_det = CompensatedSums::new(1);
+        for (products, part) in &sums {
+            total.add(products);
+            log_det.add(&[*part]);
         }
-        NestedMoments { hierarchy, levels, total, log_det_residual: log_det.total()[0], chunks }
+        go_on(stop)?;
+        let total = pass.total(&total.total());
+        Ok(NestedMoments { hierarchy, levels, total, log_det_residual: log_det.total()[0], chunks })
     }
+}
+
+/// What every chunk fills.
+fn places<'m>(levels: &'m mut [LevelMoments], chunks: &[Vec<std::ops::Range<usize>>]) -> Vec<Places<'m>> {
+    let mut out: Vec<Places> = chunks.iter().map(|_| Vec::with_capacity(levels.len())).collect();
+    for (l, level) in levels.iter_mut().enumerate() {
+        let (mut a, mut r) = (level.a.as_mut_slice(), level.r.as_mut_slice());
+        for (chunk, places) in chunks.iter().zip(&mut out) {
+            let nodes = chunk[l].len();
+            let (own_a, rest_a) = a.split_at_mut(nodes * level.q * level.q);
+            let (own_r, rest_r) = r.split_at_mut(nodes * level.q * level.f);
+            places.push((own_a, own_r));
+            (a, r) = (rest_a, rest_r);
+        }
+    }
+    out
 }
 
 impl NestedMoments {
@@ -155,44 +119,4 @@ pub fn mapped_row(row: &[f64], kept: usize, map: &[f64], width: usize) -> Vec<f6
     let mut out = row[..kept].to_vec();
     out.extend(small::product(1, row.len() - kept, width, &row[kept..], map));
     out
-}
-
-fn blocks_sizes(blocks: &[&[usize]], outer: &[Vec<usize>]) -> Vec<(usize, usize)> {
-    blocks.iter().zip(outer).map(|(b, o)| (b.len(), o.len())).collect()
-}
-
-/// Cross-products of a node: of its rows at level 0, the sum over its children above; then its own A and R.
-#[allow(clippy::too_many_arguments)] // a recursion: the arguments are its state
-fn walk(
-    level: usize,
-    node: usize,
-    hierarchy: &Hierarchy,
-    blocks: &[&[usize]],
-    outer: &[Vec<usize>],
-    reader: &mut RowReader,
-    grams: &mut [Vec<f64>],
-    partial: &mut Partial,
-) {
-    if reader.stopped() {
-        return;
-    }
-    let range = hierarchy.children[level][node] as usize..hierarchy.children[level][node + 1] as usize;
-    grams[level].fill(0.0);
-    if level == 0 {
-        let log_det = reader.cross_products(range, &mut grams[0]);
-        partial.log_det.add(&[log_det]);
-    } else {
-        for child in range {
-            walk(level - 1, child, hierarchy, blocks, outer, reader, grams, partial);
-            let (below, above) = grams.split_at_mut(level);
-            above[0].iter_mut().zip(&below[level - 1]).for_each(|(g, c)| *g += c);
-        }
-    }
-    let width = reader.width();
-    let (a, r) = &mut partial.levels[level];
-    for &i in blocks[level] {
-        let row = &grams[level][i * width..(i + 1) * width];
-        a.extend(blocks[level].iter().map(|&j| row[j]));
-        r.extend(outer[level].iter().map(|&j| row[j]));
-    }
 }

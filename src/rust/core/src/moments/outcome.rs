@@ -10,7 +10,7 @@ use super::nested::NestedMoments;
 use super::rows::{RowReader, PIECE};
 use crate::design::Design;
 use crate::error::Result;
-use crate::linalg::sum::CompensatedSums;
+use crate::linalg::sum::{BatchedSums, CompensatedSums};
 use crate::residual::BlockRows;
 use crate::statistics::{Moments, Statistics};
 use crate::stop::go_on;
@@ -39,7 +39,10 @@ impl<'d> WhitenedRows<'d> {
     pub fn new(design: &'d Design<'d>, statistics: &Statistics, stop: &AtomicBool) -> Result<Self> {
         let basis = &statistics.basis;
         let (order, starts) = match &statistics.moments {
-            Moments::Nested(m) => (m.hierarchy.row_order.clone(), m.hierarchy.children[0].clone()),
+            Moments::Nested(m) => {
+                let starts = &m.hierarchy.children[0];
+                (m.hierarchy.row_order.rows(starts), starts.clone())
+            }
             Moments::Crossed(m) => {
                 let group = &design.groups[basis.blocks[m.block].group];
                 let key: Vec<u32> = group.codes.iter().map(|&c| c as u32 - 1).collect();
@@ -157,7 +160,7 @@ impl<'d> WhitenedRows<'d> {
         };
         let mut products = CompensatedSums::new(self.width + 1);
         for chunk in chunks.iter() {
-            let mut partial = CompensatedSums::new(self.width + 1);
+            let mut partial = BatchedSums::new(self.width + 1);
             for node in chunk[top].clone() {
                 walk.visit(top, node);
                 partial.add(&walk.sums[top]);

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::hierarchy::Hierarchy;
+use super::hierarchy::{Hierarchy, RowOrder};
 use super::nested::{LevelMoments, NestedMoments};
 use super::outcome::WhitenedRows;
 use crate::error::Result;
@@ -105,7 +105,7 @@ impl<'m> Regroup<'m> {
             blocks: from.hierarchy.blocks.clone(),
             original: vec![Vec::new(); levels],
             children: vec![Vec::new(); levels],
-            row_order: None,
+            row_order: RowOrder::Data,
         };
         let mut out = vec![LevelMoments { q: 0, f: 0, a: Vec::new(), r: Vec::new() }; levels];
         self.copy_inside(drawn, &mut hierarchy, &mut out);

@@ -1,16 +1,15 @@
-//! The one pass over the rows: cross-products of the distinct internal columns within each level of the finest factor.
+//! Rows that cannot be taken from the data as they stand: gathered in the order of the finest factor, mapped to the internal basis, whitened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::basis::Basis;
 use crate::design::Design;
-use crate::linalg::small;
 use crate::residual::{BlockRows, Residual};
 
 /// Rows of long blocks are taken in pieces of this many, so that rounding grows with the number of pieces, not of rows.
 pub const PIECE: usize = 256;
 
-/// Reads rows, maps them to the internal basis, whitens them and multiplies them out.
+/// Reads rows, maps them to the internal basis and whitens them.
 pub struct RowReader<'a> {
     design: &'a Design<'a>,
     basis: &'a Basis,
@@ -18,9 +17,6 @@ pub struct RowReader<'a> {
     row_order: Option<&'a [u32]>,
     block: Vec<f64>,
     weights: Vec<f64>,
-    /// Positions that `block` holds for [`RowReader::cross_products`], and where reading ahead ends.
-    loaded: std::ops::Range<usize>,
-    limit: usize,
     stop: &'a AtomicBool,
 }
 
@@ -33,7 +29,7 @@ impl<'a> RowReader<'a> {
         row_order: Option<&'a [u32]>,
         stop: &'a AtomicBool,
     ) -> Self {
-        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new(), loaded: 0..0, limit: 0, stop }
+        RowReader { design, basis, residual, row_order, block: Vec::new(), weights: Vec::new(), stop }
     }
 
     /// Whether to end the pass.
@@ -41,38 +37,9 @@ impl<'a> RowReader<'a> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Lets [`RowReader::cross_products`] read the rows of several nodes at once, up to position `limit`.
-    pub fn read_ahead_to(&mut self, limit: usize) {
-        self.limit = limit;
-    }
-
     /// Number of internal columns, y (the last one) included.
     pub fn width(&self) -> usize {
         self.basis.columns.len() + 1
-    }
-
-    /// G += B'B (width × width, row-major, both triangles) over the rows at `positions` of the order; returns log|Var(ε)/σ²| of them.
-    pub fn cross_products(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
-        let width = self.width();
-        if self.residual.is_by_row() && positions.len() <= PIECE && positions.end <= self.limit {
-            return self.cross_products_within(positions, gram);
-        }
-        self.loaded = 0..0;
-        self.pieces(positions, |at, block| add_gram(width, block, at.len, 0..at.len, gram))
-    }
-
-    /// The same for a short node of independent rows, from a piece that holds the rows of several.
-    fn cross_products_within(&mut self, positions: std::ops::Range<usize>, gram: &mut [f64]) -> f64 {
-        if positions.start < self.loaded.start || positions.end > self.loaded.end {
-            let len = PIECE.min(self.limit - positions.start);
-            self.load(BlockRows { order: self.row_order, start: positions.start, len });
-            self.loaded = positions.start..positions.start + len;
-        }
-        let (width, length) = (self.width(), self.loaded.len());
-        let (first, rows) = (positions.start - self.loaded.start, positions.len());
-        add_gram(width, &self.block, length, first..first + rows, gram);
-        let weights = self.design.weights.map(|_| &self.weights[first..first + rows]);
-        self.residual.log_det(BlockRows { order: self.row_order, start: positions.start, len: rows }, weights)
     }
 
     /// Hands the whitened rows at `positions` to `task` in pieces: (rows, block with one column of `rows.len` values after another);
@@ -90,6 +57,18 @@ impl<'a> RowReader<'a> {
             start += rows.len;
         }
         log_det
+    }
+
+    /// The whitened rows of neighbouring nodes of independent rows, at most [`PIECE`] in all: column after column.
+    pub fn block(&mut self, positions: std::ops::Range<usize>) -> &[f64] {
+        self.load(BlockRows { order: self.row_order, start: positions.start, len: positions.len() });
+        &self.block[..self.width() * positions.len()]
+    }
+
+    /// log|Var(ε)/σ²| of some of the rows that [`RowReader::block`] has read from position `first` on.
+    pub fn log_det(&self, first: usize, positions: std::ops::Range<usize>) -> f64 {
+        let weights = self.design.weights.map(|_| &self.weights[positions.start - first..positions.end - first]);
+        self.residual.log_det(BlockRows { order: self.row_order, start: positions.start, len: positions.len() }, weights)
     }
 
     fn load(&mut self, at: BlockRows) {
@@ -123,46 +102,6 @@ impl<'a> RowReader<'a> {
             self.residual.whiten(at, &mut self.block, width, None);
         }
     }
-}
-
-/// G += B'B over some of a block's rows, summed row by row (as the products with a new outcome are, `outcome.rs`). The number of columns is a
-/// constant where it is a usual one: the sums then stay in registers.
-fn add_gram(width: usize, block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || match width {
-            3 => add_gram_of::<3>(block, length, rows, gram),
-            4 => add_gram_of::<4>(block, length, rows, gram),
-            5 => add_gram_of::<5>(block, length, rows, gram),
-            6 => add_gram_of::<6>(block, length, rows, gram),
-            7 => add_gram_of::<7>(block, length, rows, gram),
-            8 => add_gram_of::<8>(block, length, rows, gram),
-            _ => add_gram_of_any(width, block, length, rows, gram),
-        },
-    );
-}
-
-#[inline(always)]
-fn add_gram_of<const W: usize>(block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
-    let columns: [&[f64]; W] = std::array::from_fn(|i| &block[i * length + rows.start..i * length + rows.end]);
-    let mut sums = [[0.0; W]; W];
-    (0..rows.len()).for_each(|row| {
-        let values: [f64; W] = std::array::from_fn(|i| columns[i][row]);
-        for (sums, x) in sums.iter_mut().zip(values) {
-            sums.iter_mut().zip(values).for_each(|(sum, y)| *sum += x * y);
-        }
-    });
-    gram.iter_mut().zip(sums.as_flattened()).for_each(|(g, s)| *g += s);
-}
-
-fn add_gram_of_any(width: usize, block: &[f64], length: usize, rows: std::ops::Range<usize>, gram: &mut [f64]) {
-    let column = |i: usize| &block[i * length + rows.start..i * length + rows.end];
-    for i in 0..width {
-        for j in i..width {
-            gram[i * width + j] += small::dot(column(i), column(j));
-        }
-    }
-    small::mirror(width, gram);
 }
 
 fn gather(column: &[f64], order: Option<&[u32]>, start: usize, out: &mut [f64]) {

@@ -3,7 +3,7 @@
 use crate::linalg::lanes::{Lanes, LANES};
 use crate::moments::nested::NestedMoments;
 
-use super::kernels::{pair, triangle};
+use super::kernels::triangle;
 
 /// Groups of four nodes with the same parent (the last group of a parent filled up with empty nodes, which add nothing).
 #[derive(Debug)]
@@ -40,22 +40,24 @@ impl LeafMoments {
     }
 
     fn push(&mut self, a: &[f64], r: &[f64], (q, f): (usize, usize), nodes: std::ops::Range<usize>) {
-        let (first_a, first_r) = (self.a.len(), self.r.len());
-        self.a.resize(first_a + triangle(q), Lanes::ZERO);
-        self.r.resize(first_r + q * f, Lanes::ZERO);
-        for (lane, node) in nodes.enumerate() {
-            for i in 0..q {
-                for j in 0..i + 1 {
-                    self.a[first_a + pair(i, j)].0[lane] = a[(node * q + i) * q + j];
-                }
-            }
-            let values = &r[node * q * f..(node + 1) * q * f];
-            self.r[first_r..].iter_mut().zip(values).for_each(|(out, &value)| out.0[lane] = value);
-        }
+        let a = side_by_side(a, q * q, nodes.clone());
+        (0..q).for_each(|i| self.a.extend((0..i + 1).map(|j| a(i * q + j))));
+        let r = side_by_side(r, q * f, nodes);
+        self.r.extend((0..q * f).map(r));
     }
 
     /// Groups of a parent.
     pub(super) fn groups(&self, parent: usize) -> std::ops::Range<usize> {
         self.starts[parent] as usize..self.starts[parent + 1] as usize
     }
+}
+
+/// The values of up to four nodes, `size` each, by entry.
+fn side_by_side(values: &[f64], size: usize, nodes: std::ops::Range<usize>) -> impl Fn(usize) -> Lanes + '_ {
+    // empty nodes in place of those that are not there
+    let columns: [&[f64]; LANES] = std::array::from_fn(|lane| {
+        let node = nodes.start + lane;
+        values.get(node * size..(node + 1) * size).filter(|_| node < nodes.end).unwrap_or_default()
+    });
+    move |entry| Lanes(columns.map(|column| column.get(entry).copied().unwrap_or(0.0)))
 }

@@ -5,6 +5,7 @@
 use super::kernels::{accumulate_pairs, pair, reset, times_transposed, triangle, unpack, with_columns};
 use super::work::Work;
 use super::NestedObjective;
+use crate::linalg::lanes::with_vectors;
 use crate::linalg::small;
 use crate::moments::nested::NestedMoments;
 use crate::objective::Order;
@@ -32,6 +33,9 @@ const COST: usize = 4;
 /// So many patterns of a parent, the latest, are searched for one that a node has.
 const SEARCHED: usize = 32;
 
+/// Nodes that follow each other are added up so many at a time: what is read again for every pair of rows is near.
+const RUN: usize = 64;
+
 /// Blocks of the pattern at hand, q × q each, and packed sums.
 #[derive(Debug, Default)]
 pub(super) struct PatternBuffers {
@@ -58,9 +62,11 @@ impl Patterns {
             a: Vec::new(),
             products: Vec::new(),
         };
+        let mut sums = Vec::new();
         for end in moments.parent_ends() {
             let first = out.count.len();
-            for node in out.of.len()..end {
+            let mut node = out.of.len();
+            while node < end {
                 let a = &level.a[node * q * q..(node + 1) * q * q];
                 let known = (first..out.count.len()).rev().take(SEARCHED).find(|&p| out.a[p * q * q..(p + 1) * q * q] == *a);
                 let pattern = known.unwrap_or(out.count.len());
@@ -72,10 +78,14 @@ impl Patterns {
                     out.a.extend_from_slice(a);
                     out.products.resize((pattern + 1) * size, 0.0);
                 }
-                out.of.push(pattern as u32);
-                out.count[pattern] += 1.0;
-                let r = &level.r[node * q * f..(node + 1) * q * f];
-                with_columns!(q, add_products, f, r, &mut out.products[pattern * size..(pattern + 1) * size]);
+                let alike =
+                    level.a[node * q * q..end.min(node + RUN) * q * q].chunks_exact(q * q).take_while(|other| *other == a);
+                let run = node..node + alike.count();
+                out.of.resize(run.end, pattern as u32);
+                out.count[pattern] += run.len() as f64;
+                node = run.end;
+                let r = &level.r[run.start * q * f..run.end * q * f];
+                add_products(q, f, r, &mut sums, &mut out.products[pattern * size..(pattern + 1) * size]);
             }
             out.starts.push(out.count.len() as u32);
         }
@@ -102,24 +112,55 @@ impl PatternBuffers {
     }
 }
 
-/// Adds a node's products of rows.
-#[inline(always)]
-fn add_products(q: usize, f: usize, r: &[f64], sums: &mut [f64]) {
-    let mut start = 0;
+/// Adds the products of rows of several nodes.
+fn add_products(q: usize, f: usize, r: &[f64], square: &mut Vec<f64>, sums: &mut [f64]) {
+    let mut sums = sums.iter_mut();
     for k in 0..q {
         for l in 0..k + 1 {
-            let (x, y) = (&r[k * f..(k + 1) * f], &r[l * f..(l + 1) * f]);
+            square.clear();
+            square.resize(f * f, 0.0);
+            add_outer(q, f, r, (k, l), square);
             for i in 0..f {
-                let row = &mut sums[start..start + f - i];
-                if k == l {
-                    row.iter_mut().zip(&x[i..]).for_each(|(sum, &v)| *sum += x[i] * v);
-                } else {
-                    row.iter_mut().zip(&x[i..]).zip(&y[i..]).for_each(|((sum, &v), &z)| *sum += x[i] * z + y[i] * v);
-                }
-                start += f - i;
+                let twice = |j: usize| if k == l { square[i * f + j] } else { square[i * f + j] + square[j * f + i] };
+                (i..f).zip(&mut sums).for_each(|(j, sum)| *sum += twice(j));
             }
         }
     }
+}
+
+/// square (f × f) = Σ r_k r_l' over the nodes; the usual numbers of columns are constants, so that the sums stay in registers.
+fn add_outer(q: usize, f: usize, r: &[f64], pair: (usize, usize), square: &mut [f64]) {
+    let nodes = r.chunks_exact(q * f);
+    with_vectors!(nodes => match f {
+        2 => add_outer_of::<2>(nodes, pair, square),
+        3 => add_outer_of::<3>(nodes, pair, square),
+        4 => add_outer_of::<4>(nodes, pair, square),
+        5 => add_outer_of::<5>(nodes, pair, square),
+        6 => add_outer_of::<6>(nodes, pair, square),
+        7 => add_outer_of::<7>(nodes, pair, square),
+        8 => add_outer_of::<8>(nodes, pair, square),
+        _ => nodes.for_each(|r| {
+            let (x, y) = (&r[pair.0 * f..(pair.0 + 1) * f], &r[pair.1 * f..(pair.1 + 1) * f]);
+            for (row, x) in square.chunks_exact_mut(f).zip(x) {
+                row.iter_mut().zip(y).for_each(|(sum, y)| *sum += x * y);
+            }
+        }),
+    });
+}
+
+#[inline(always)]
+fn add_outer_of<const F: usize>(nodes: std::slice::ChunksExact<f64>, (k, l): (usize, usize), square: &mut [f64]) {
+    let mut sums = [[0.0; F]; F];
+    for r in nodes {
+        let (x, y): (&[f64; F], &[f64; F]) = match (r[k * F..].first_chunk(), r[l * F..].first_chunk()) {
+            (Some(x), Some(y)) => (x, y),
+            _ => return,
+        };
+        for (row, x) in sums.iter_mut().zip(x) {
+            row.iter_mut().zip(y).for_each(|(sum, y)| *sum += x * y);
+        }
+    }
+    square.copy_from_slice(sums.as_flattened());
 }
 
 /// sums -= Σ_kl factor(k, l) · products of the pair k ≥ l.
@@ -281,7 +322,7 @@ impl NestedObjective<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moments::hierarchy::Hierarchy;
+    use crate::moments::hierarchy::{Hierarchy, RowOrder};
     use crate::moments::nested::LevelMoments;
 
     /// Nodes with Z'Z of their own (`a`), in one chunk.
@@ -291,7 +332,7 @@ mod tests {
             blocks: vec![0],
             original: vec![(0..nodes as u32).collect()],
             children: vec![(0..=nodes as u32).collect()],
-            row_order: None,
+            row_order: RowOrder::Data,
         };
         let r = (0..2 * nodes).map(|i| (i as f64).sin()).collect();
         let chunks = vec![vec![0..nodes]];
