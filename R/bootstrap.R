@@ -218,7 +218,7 @@ bounded_ratio <- function(covariance, variances) {
 
 # Statistics computed in R -----------------------------------------------------------------------------------------------------------
 
-# Adds the columns of `statistic`.
+# Adds the columns of `statistic`: any function of a fit, so that the fit of every replicate is put together.
 add_statistic <- function(boot, extra0) {
   problems <- character()
   values <- over_samples(boot, length(extra0), "Statistic", function(sample, i) {
@@ -274,7 +274,7 @@ with_groups <- function(fit, group, drawn) {
   fit$data <- fit$data[fit$rows[rows], , drop = FALSE]
   row.names(fit$data) <- NULL
   fit$design$groups <- lapply(groups, function(g) {
-    key <- if (group_is_inside(g, chosen)) paste(copy, g$codes[rows]) else g$codes[rows]
+    key <- if (group_is_inside(g, chosen)) (copy - 1) * length(g$levels) + g$codes[rows] else g$codes[rows]
     codes <- match(key, unique(key))
     levels <- make.unique(g$levels[g$codes[rows]][match(unique(codes), codes)])
     list(name = g$name, codes = codes, levels = levels)

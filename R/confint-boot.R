@@ -175,6 +175,7 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   (nrow(values) - 1) * (rep(colMeans(values, na.rm = TRUE), each = nrow(values)) - values)
 }
 
+# Any function of a fit, so that the fit without each block is put together.
 jackknife_statistic <- function(object, draws, g, block) {
   wanted <- sum(object$kind == "statistic")
   step <- local_progress(max(block), "Jackknife of the statistic")

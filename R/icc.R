@@ -31,8 +31,10 @@
 #' @param ... Not used.
 #' @return A data frame of class `hlm_icc` with one row per grouping factor, from the finest to the coarsest, and a last row
 #'   `Residual`: `group`, `variance`, `icc`, `icc_unadjusted`, `icc_cumulative`, `icc2`; with `conf.int = TRUE` also `icc_lower`, `icc_upper`,
-#'   `icc2_lower`, `icc2_upper` (`NA` where a variance is estimated as zero and `method` is `"delta"`).
+#'   `icc2_lower`, `icc2_upper` (`NA` where a variance is estimated as zero and `method` is `"delta"`); attribute `interval`
+#'   says how, for `"boot"` with the `status` of each fit as in [bootstrap()].
 #' @section Errors: `hlm_error_design` when the exact interval does not exist for the model; `hlm_error_data` for a wrong `size` or `level`.
+#'   `hlm_warning_bootstrap` when simulated outcomes could not be used.
 #' @source Johnson (2014), *Methods in Ecology and Evolution* 5, 944-946; Nakagawa, Johnson and Schielzeth (2017), *Journal of
 #'   the Royal Society Interface* 14, 20170213; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.4; Bliese (2000), in Klein
 #'   and Kozlowski, *Multilevel Theory, Research, and Methods in Organizations*, 349-381; McGraw and Wong (1996), *Psychological Methods* 1,

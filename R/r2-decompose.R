@@ -22,8 +22,8 @@ shown_components <- function(components) {
   components
 }
 
-# list(components, value, spans, roots): `value(draws)` gives the variances, replicates x components; `components` has those of the fit and says which are shown;
-# roots R_l of S_l = R_l'R_l, the covariance matrices of the level-l parts of the columns of the fixed part in `spans`.
+# list(components, value, spans, roots): `value(draws)` gives the variances, replicates x components; `components` has those of the fit and says which are
+# shown; roots R_l of S_l = R_l'R_l, the covariance matrices of the level-l parts of the columns of the fixed part in `spans`.
 implied_variances <- function(fit) {
   groups <- nested_groups(
     fit, "The decomposition of Rights and Sterba", "For crossed groups: r2(fit, method = \"nakagawa\")."
@@ -95,21 +95,22 @@ columns_of <- function(parts, l, n) matrix(as.double(unlist(lapply(parts, functi
 # Components of the random effects, slopes first, and what each variance and covariance (in the order of theta_map()) adds to them.
 random_moments <- function(fit, groups) {
   map <- theta_map(fit$design)
-  top <- length(groups) + 1L
-  terms <- lapply(seq_along(fit$design$terms), function(t) term_moments(fit, t, groups))
+  levels <- seq_len(length(groups) + 1L)
   pieces <- lapply(seq_along(groups), function(g) {
-    mine <- which(term_group(fit) == g)
-    moments <- matrix(0, top + 1L, nrow(map))
-    for (t in mine) moments[, map$term == t] <- terms[[t]]
-    slopes <- if (any(vapply(fit$design$terms[mine], function(term) any(term$columns > 0L), NA))) seq_len(top) else integer()
-    name <- groups[[g]]$name
-    list(
-      v = component_row(sprintf("v%d%d", slopes, rep(g + 1L, length(slopes))), pmin(slopes, g + 1L), rep("slopes", length(slopes)), rep(name, length(slopes))),
-      m = component_row(paste0("m", g + 1L), g + 1L, "means", name), v_moments = moments[slopes, , drop = FALSE], m_moments = moments[top + 1L, ]
+    own <- which(term_group(fit) == g)
+    moments <- matrix(0, length(levels) + 1L, nrow(map))
+    for (t in own) moments[, map$term == t] <- term_moments(fit, t, groups)
+    components <- component_row(
+      c(paste0("v", levels, g + 1L), paste0("m", g + 1L)), c(pmin(levels, g + 1L), g + 1L), rep(c("slopes", "means"), c(length(levels), 1L)), groups[[g]]$name
     )
+    slopes <- any(unlist(lapply(fit$design$terms[own], `[[`, "columns")) > 0L)
+    kept <- components$source == "means" | slopes
+    list(components = components[kept, ], moments = moments[kept, , drop = FALSE])
   })
-  bind <- function(names) do.call(rbind, unlist(lapply(names, function(name) lapply(pieces, `[[`, name)), recursive = FALSE))
-  list(components = bind(c("v", "m")), moments = unname(bind(c("v_moments", "m_moments"))))
+  components <- do.call(rbind, lapply(pieces, `[[`, "components"))
+  moments <- do.call(rbind, lapply(pieces, `[[`, "moments"))
+  order <- order(components$source == "means")
+  list(components = components[order, ], moments = moments[order, , drop = FALSE])
 }
 
 # Parts that are zero but for rounding are not listed; a slope variance estimated as zero is, once.

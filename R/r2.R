@@ -46,12 +46,13 @@
 #' @param digits Number of decimals of the printed percentages.
 #' @param ... Not used.
 #' @return An object of class `hlm_r2`, a list: `method`, `source`, `measures` (data frame: `measure`, `of` (the variance it is a share
-#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `failed` (bootstrap fits without an answer).
+#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `status` (how the fit of each sample ended, as in
+#'   [bootstrap()]), `failed` (samples without an answer, left out of the intervals).
 #'   Method `"rights-sterba"` also has `components` (`component`,
 #'   `level`, `source`, `group`, `variance`, `share` of the total, `share_level` of the variance at its level), `levels` (name and
 #'   variance of each level) and `coefficients` (the variance of each coefficient's contribution by level).
 #' @section Errors: `hlm_error_design` for crossed groups with `"rights-sterba"` or `"snijders-bosker"`; `hlm_error_data` when `baseline`
-#'   is not a fit of the same outcome and rows.
+#'   is not a fit of the same outcome and rows. `hlm_warning_bootstrap` when samples could not be used, or a share is undefined in some.
 #' @source Rights and Sterba (2019), *Psychological Methods* 24, 309-338; Rights and Sterba (2023), *Multivariate Behavioral Research*
 #'   (three levels); Nakagawa and Schielzeth (2013), *Methods in Ecology and Evolution* 4, 133-142; Johnson (2014), *Methods in Ecology and
 #'   Evolution* 5, 944-946; Snijders and Bosker (1994), *Sociological Methods and Research* 22, 342-363; Raudenbush and Bryk (2002),
@@ -109,7 +110,7 @@ r2_intervals <- function(result, fit, value, reference, conf.level, nsim, seed) 
   lost <- boot_usable(boot$status) & !boot_usable(beside$status %||% boot$status)
   boot$status[lost] <- beside$status[lost]
   values <- value(boot, beside)
-  colnames(values) <- paste(result$measures$measure, result$measures$of, sep = ", share of ")
+  colnames(values) <- paste0(result$measures$measure, " (", result$measures$of, ")")
   limits <- percentile_limits(boot, values, conf.level)
   result$measures$lower <- limits[1L, ]
   result$measures$upper <- limits[2L, ]

@@ -21,7 +21,7 @@ boot_draws <- function(boot, threads = NULL) {
 # The parameters of another model of the same rows, fitted to the same outcomes.
 draw_beside <- function(boot, model) {
   control <- list(tests = "none", seed = 0, threads = hlm_threads(), max_iter = model$control$max_iter, tol = model$control$tol)
-  pieces <- over_batches(boot, seq_len(boot$nsim), "Second model", function(samples, part, done) {
+  pieces <- over_batches(boot, seq_len(boot$nsim), "Baseline", function(samples, part, done) {
     outcomes <- matrix(unlist(samples, use.names = FALSE), ncol = length(part))
     fitted <- engine_refit_many(known_design(model), isTRUE(model$REML), model$core, outcomes, c(control, nsim = length(part)))
     done(length(part))

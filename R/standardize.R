@@ -43,8 +43,9 @@
 #' @return A data frame of class `hlm_standardized`, one row per estimated coefficient but the intercept: `term`, `type`, `level`, `estimate`,
 #'   `std.error`, `df`, `conf.low`, `conf.high`, `raw` (the effect in the units of the data), `scale` (the ratio of SDs, its mean over persons),
 #'   `persons` (over how many persons a mean was taken; `NA` otherwise), `scaled` (`"both"` or `"outcome"`). Attribute
-#'   `left_out`: per variable the persons without variance.
+#'   `left_out`: per variable the persons without variance; with `se = "bootstrap"` attribute `status`: how each fit ended, as in [bootstrap()].
 #' @section Errors: `hlm_error_data` when no person has variance in both, or when the outcome has none at the level that is needed.
+#'   `hlm_warning_bootstrap` when bootstrap samples could not be used.
 #' @source Schuurman, Ferrer, de Boer-Sonnenschein and Hamaker (2016), *Psychological Methods* 21, 206-221; Henderson (1975), *Biometrics* 31,
 #'   423-447; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.3, on total SDs.
 #' @examples

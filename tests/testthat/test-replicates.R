@@ -64,7 +64,7 @@ test_that("intervals of intraclass correlations are those of a loop over refits,
 
 test_that("standard errors of standardised effects are those of a loop over refits", {
   skip_if_not_installed("lme4")
-  for (fit in replicate_fits()) {
+  for (fit in c(replicate_fits(), list(fit_hetero()))) {
     again <- refits(fit)
     for (method in c("within-person", "pooled", "total")) {
       found <- standardize(fit, method, se = "bootstrap", nsim = 6, seed = 4)
@@ -152,4 +152,21 @@ test_that("covariances of all replicates at once are those of each", {
     }))
   }, numeric(nrow(map))))
   expect_equal(effect_covariances(fit, draws), expected, tolerance = 1e-13)
+})
+
+test_that("the correlation of the rows of a mean is that of dense matrices, whatever the order of rows and phi", {
+  d <- serial_data()
+  d <- withr::with_seed(3, d[sample(nrow(d)), ])
+  d$rater <- (match(d$person, unique(d$person)) - 1) %/% 3
+  fit <- hlm(y ~ x + session + (1 | rater / person), d, time = session, weights = w, residual = "ar1")
+  phi <- c(-0.4, 0.2, 0.7)
+  found <- correlated_shares(fit, phi)
+  for (i in seq_along(phi)) {
+    r <- structured_r(fit, atanh(phi[[i]]))
+    r <- r / mean(diag(r))
+    expected <- vapply(fit$design$groups, function(group) {
+      mean(vapply(split(seq_len(nrow(r)), group$codes), function(rows) sum(r[rows, rows]) / length(rows)^2, 0))
+    }, 0)
+    expect_equal(found[i, ], expected, tolerance = 1e-12)
+  }
 })
