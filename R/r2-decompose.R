@@ -54,7 +54,7 @@ component_row <- function(component, level, source, group) {
 # Variance of X beta for each row of beta, from a root of the covariance matrix of the columns: rounding cannot make it negative.
 fixed_variance <- function(root, beta) rowSums((beta %*% t(root))^2)
 
-covariance_root <- function(x) {
+column_root <- function(x) {
   if (!ncol(x)) return(matrix(0, 0L, 0L))
   found <- qr(scale(x, scale = FALSE), LAPACK = TRUE)
   qr.R(found)[, order(found$pivot), drop = FALSE] / sqrt(nrow(x) - 1)
@@ -86,7 +86,7 @@ fixed_roots <- function(fit, spans, groups) {
     parts[levels < spans$low[[i]] | levels > spans$high[[i]]] <- list(0)
     parts
   })
-  lapply(levels, function(l) covariance_root(columns_of(parts, l, n_rows(fit))))
+  lapply(levels, function(l) column_root(columns_of(parts, l, n_rows(fit))))
 }
 
 # Part l of every column as a matrix.

@@ -4,7 +4,7 @@
 # 2014, Methods Ecol Evol 5:944, eq. 10). At a boundary the variance is zero and both are equal ('performance' then gives no value).
 r2_nakagawa <- function(fit, baseline = NULL) {
   varies <- fit$design$x[kept_columns(fit)] > 0L
-  root <- covariance_root(kept_x(fit)[, varies, drop = FALSE])
+  root <- column_root(kept_x(fit)[, varies, drop = FALSE])
   coefficients <- level_coefficients(fit)
   list(
     source = "Nakagawa and Schielzeth (2013), random slopes after Johnson (2014)",
