@@ -76,10 +76,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   )
   if (type != "cases" && !is.null(group)) abort_hlm("data", "{.arg group} is only for {.code type = \"cases\"}.")
   if (!is.null(statistic)) extra0 <- without_own_progress(check_statistic(statistic, fit))
-  options <- boot_options(boot, threads)
-  draws <- call_progress(nsim, "Bootstrap", function(progress) {
-    engine_bootstrap(known_design(fit), isTRUE(fit$REML), fit$core, c(options, list(progress = progress)))
-  })
+  draws <- boot_draws(boot, threads)
   boot$status <- draws$status
   boot$theta <- draws$theta
   boot$free <- draws$free
@@ -89,7 +86,7 @@ bootstrap.hlm <- function(fit, nsim = 1000, type = c("parametric", "residual", "
   boot$t <- table$values
   boot$t[!boot_usable(boot$status), ] <- NA_real_
   boot$kind <- table$kind
-  if (!is.null(statistic)) boot <- add_statistic(boot, draws, extra0)
+  if (!is.null(statistic)) boot <- add_statistic(boot, extra0)
   report_replicates(boot)
   structure(boot, class = "hlm_boot")
 }
@@ -179,7 +176,8 @@ drop_matrix <- function(x) stats::setNames(x[1L, ], colnames(x))
 boot_parameters <- function(fit, draws) {
   fixed <- draws$beta
   colnames(fixed) <- fit$design$x_names[kept_columns(fit)]
-  terms <- lapply(seq_along(fit$design$terms), function(t) boot_term(fit, t, draws))
+  covariances <- effect_covariances(fit, draws)
+  terms <- lapply(seq_along(fit$design$terms), function(t) boot_term(fit, t, covariances))
   sdcor <- do.call(cbind, c(lapply(terms, `[[`, "sdcor"), list(sigma = draws$sigma), boot_residual(fit, draws$free)))
   vcov <- do.call(cbind, c(lapply(terms, `[[`, "vcov"), list(`sigma^2` = draws$sigma^2)))
   values <- cbind(fixed, sdcor, vcov)
@@ -196,29 +194,22 @@ boot_residual <- function(fit, free) {
 }
 
 # Standard deviations and correlations, and (co)variances, of one term: column by column of the lower triangle, as 'lme4' lists them.
-boot_term <- function(fit, t, draws) {
+boot_term <- function(fit, t, covariances) {
   term <- fit$design$terms[[t]]
   map <- theta_map(fit$design)
-  q <- length(term$columns)
-  entry <- function(i, j) {
-    k <- which(map$term == t & map$row == i & map$col == j)
-    if (length(k)) draws$theta[, k] else numeric(nrow(draws$theta))
-  }
-  covariance <- function(i, j) draws$sigma^2 * Reduce(`+`, lapply(seq_len(min(i, j)), function(k) entry(i, k) * entry(j, k)))
-  diagonal <- identical(term$structure, "diagonal")
-  pairs <- do.call(rbind, lapply(seq_len(q), function(j) cbind(if (diagonal) j else j:q, j)))
-  group <- fit$design$groups[[term$group]]$name
-  sdcor <- vcov <- list()
-  for (k in seq_len(nrow(pairs))) {
-    i <- pairs[k, 1L]
-    j <- pairs[k, 2L]
-    what <- paste0(if (i == j) term$names[[i]] else paste0(term$names[[i]], ".", term$names[[j]]), "|", group)
-    v <- covariance(i, j)
-    vcov[[paste0(if (i == j) "var_" else "cov_", what)]] <- v
+  row <- map$row[map$term == t]
+  col <- map$col[map$term == t]
+  vcov <- covariances[, map$term == t, drop = FALSE]
+  variance <- function(i) vcov[, row == i & col == i]
+  sdcor <- vapply(seq_along(row), function(k) {
     # a variance of zero leaves its correlations undefined
-    sdcor[[paste0(if (i == j) "sd_" else "cor_", what)]] <- if (i == j) sqrt(v) else bounded_ratio(v, covariance(i, i) * covariance(j, j))
-  }
-  list(sdcor = do.call(cbind, sdcor), vcov = do.call(cbind, vcov))
+    if (row[[k]] == col[[k]]) sqrt(vcov[, k]) else bounded_ratio(vcov[, k], variance(row[[k]]) * variance(col[[k]]))
+  }, vcov[, 1L])
+  sdcor <- matrix(sdcor, nrow(vcov))
+  what <- paste0(ifelse(row == col, term$names[row], paste0(term$names[row], ".", term$names[col])), "|", fit$design$groups[[term$group]]$name)
+  colnames(vcov) <- paste0(ifelse(row == col, "var_", "cov_"), what)
+  colnames(sdcor) <- paste0(ifelse(row == col, "sd_", "cor_"), what)
+  list(sdcor = sdcor, vcov = vcov)
 }
 
 bounded_ratio <- function(covariance, variances) {
@@ -227,31 +218,17 @@ bounded_ratio <- function(covariance, variances) {
 
 # Statistics computed in R -----------------------------------------------------------------------------------------------------------
 
-# Adds the columns of `statistic`. Samples are asked of the core a hundred at a time, fewer of big data:
-# all outcomes at once would be nsim times the data.
-add_statistic <- function(boot, draws, extra0) {
-  values <- matrix(NA_real_, boot$nsim, length(extra0), dimnames = list(NULL, names(extra0)))
-  usable <- which(boot_usable(boot$status))
-  options <- boot_options(boot)
-  step <- local_progress(length(usable), "Statistic")
-  done <- 0L
+# Adds the columns of `statistic`: any function of a fit, so that the fit of every replicate is put together.
+add_statistic <- function(boot, extra0) {
   problems <- character()
-  batch <- max(1, min(100, 1e7 %/% n_rows(boot$fit)))
-  for (part in split(usable, (seq_along(usable) - 1L) %/% batch)) {
-    samples <- engine_bootstrap_samples(known_design(boot$fit), isTRUE(boot$fit$REML), boot$fit$core, options, part)
-    for (k in seq_along(part)) {
-      refitted <- sample_fit(boot$fit, samples[[k]], options$group, draws$theta[part[[k]], ], as.character(boot$status[[part[[k]]]]),
-        draws$free[part[[k]], ])
-      value <- tryCatch(as.double(boot$statistic(refitted)), error = function(cnd) cnd)
-      if (is.numeric(value) && length(value) == length(extra0)) {
-        values[part[[k]], ] <- value
-      } else {
-        problems <- c(problems, if (is.numeric(value)) "another number of values" else conditionMessage(value))
-      }
-      done <- done + 1L
-      step(done)
-    }
-  }
+  values <- over_samples(boot, length(extra0), "Statistic", function(sample, i) {
+    refitted <- replicate_fit(boot, sample, i)
+    value <- tryCatch(as.double(boot$statistic(refitted)), error = function(cnd) cnd)
+    if (is.numeric(value) && length(value) == length(extra0)) return(value)
+    problems <<- c(problems, if (is.numeric(value)) "another number of values" else conditionMessage(value))
+    NA_real_
+  })
+  colnames(values) <- names(extra0)
   if (length(problems)) {
     warn_hlm("bootstrap", c(
       "{.arg statistic} could not be computed in {length(problems)} of {boot$nsim} replicate{?s}, which {?is/are} missing in its columns.",
@@ -297,7 +274,7 @@ with_groups <- function(fit, group, drawn) {
   fit$data <- fit$data[fit$rows[rows], , drop = FALSE]
   row.names(fit$data) <- NULL
   fit$design$groups <- lapply(groups, function(g) {
-    key <- if (group_is_inside(g, chosen)) paste(copy, g$codes[rows]) else g$codes[rows]
+    key <- if (group_is_inside(g, chosen)) (copy - 1) * length(g$levels) + g$codes[rows] else g$codes[rows]
     codes <- match(key, unique(key))
     levels <- make.unique(g$levels[g$codes[rows]][match(unique(codes), codes)])
     list(name = g$name, codes = codes, levels = levels)
@@ -321,9 +298,10 @@ report_replicates <- function(boot, where = "t") {
   lost <- sum(!boot_usable(boot$status))
   if (lost == 0L) return(invisible())
   counts <- table(boot$status)
+  left_out <- "left out of standard errors and intervals, which describe the other replicates only."
   warn_hlm("bootstrap", c(
     "{lost} of {boot$nsim} replicate{?s} cannot be used: {counts[['unidentified']]} did not identify the model, {counts[['failed']]} found no optimum.",
-    i = "They are {.val {NA}} in {.field {where}} and left out of standard errors and intervals, which describe the other replicates only."
+    i = if (is.null(where)) paste("They are", left_out) else paste("They are {.val {NA}} in {.field {where}} and", left_out)
   ))
 }
 

@@ -175,6 +175,7 @@ jackknife_influence <- function(object, chosen, threads = NULL) {
   (nrow(values) - 1) * (rep(colMeans(values, na.rm = TRUE), each = nrow(values)) - values)
 }
 
+# Any function of a fit, so that the fit without each block is put together.
 jackknife_statistic <- function(object, draws, g, block) {
   wanted <- sum(object$kind == "statistic")
   step <- local_progress(max(block), "Jackknife of the statistic")
@@ -215,11 +216,5 @@ report_intervals <- function(object, limits, tails) {
     ))
   }
   some <- names(object$t0) %in% rownames(limits) & colSums(is.na(object$t[boot_usable(object$status), , drop = FALSE])) > 0L
-  if (any(some)) {
-    warn_hlm("bootstrap", c(
-      "{.val {names(object$t0)[some]}} {?is/are} undefined in some replicates, which are left out: {?its interval describes/their intervals describe} the
-       others only.",
-      i = "A correlation is undefined where a variance is estimated as zero."
-    ))
-  }
+  report_undefined(names(object$t0)[some], "A correlation is undefined where a variance is estimated as zero.")
 }

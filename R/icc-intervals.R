@@ -6,13 +6,12 @@ mean_shares <- function(fit, size = NULL) {
   groups <- fit$design$groups
   if (!is.null(size)) return(given_shares(check_uncorrelated_residuals(fit, "The reliability of means of a given size is"), size))
   inverse <- 1 / design_weights(fit$design)
-  noise <- inverse / mean(inverse)
+  inverse <- inverse / mean(inverse)
   count <- length(groups)
   shares <- matrix(0, count, count + 1L)
   for (g in seq_len(count)) {
     n <- tabulate(groups[[g]]$codes, length(groups[[g]]$levels))
-    total <- if (has_correlated_residuals(fit)) correlated_sums(fit, groups[[g]]) else engine_group_sums(noise, groups[[g]]$codes, length(n))$sum
-    shares[g, count + 1L] <- mean(total / n^2)
+    shares[g, count + 1L] <- mean(engine_group_sums(inverse, groups[[g]]$codes, length(n))$sum / n^2)
     for (h in setdiff(seq_len(count), g)) {
       if (is_nested(groups[[g]], groups[[h]])) next
       pair <- combine_codes(groups[[g]], groups[[h]])
@@ -20,22 +19,31 @@ mean_shares <- function(fit, size = NULL) {
       shares[g, h] <- mean(engine_group_sums(as.double(together)^2, pair$group, length(n))$sum / n^2)
     }
   }
+  if (has_correlated_residuals(fit)) shares[, count + 1L] <- correlated_shares(fit, fit$core$residual$natural[["phi"]])
   shares
 }
 
-# 1'R1 of the rows of every group, R with the mean variance 1: correlations are those within persons, who lie inside the groups.
-correlated_sums <- function(fit, group) {
+# Average over the groups of each factor (columns) of 1'R1 / n^2, R the correlations of a group's rows with the mean variance 1, for each value of phi (rows).
+# Correlations are those within persons, who lie inside the groups, and are multiplied from row to row: with S = w + (correlation with the row before) (S of the
+# row before), w = 1 / sqrt(weight), 1'R1 is the sum of w (2 S - w).
+correlated_shares <- function(fit, phi) {
   part <- Filter(function(part) residual_registry()[[part$name]]$correlates, fit$design$residual$parts)[[1L]]
   correlation <- residual_registry()[[part$name]]$correlation
-  phi <- fit$core$residual$natural[["phi"]]
-  inverse <- 1 / sqrt(design_weights(fit$design))
-  inverse <- inverse / sqrt(mean(inverse^2))
-  blocks <- split(seq_along(inverse), residual_blocks(fit))
-  sums <- vapply(blocks, function(rows) {
-    sum(correlation(phi, abs(outer(part$time[rows], part$time[rows], "-"))) * tcrossprod(inverse[rows]))
-  }, 0)
-  first <- vapply(blocks, `[[`, 1L, 1L)
-  engine_group_sums(unname(sums), group$codes[first], length(group$levels))$sum
+  blocks <- residual_blocks(fit)
+  order <- order(blocks, part$time)
+  blocks <- blocks[order]
+  w <- 1 / sqrt(design_weights(fit$design))
+  w <- (w / sqrt(mean(w^2)))[order]
+  gap <- c(0, diff(part$time[order]))
+  place <- sequence(rle(blocks)$lengths)
+  at <- split(seq_along(place), place)
+  scale <- lapply(fit$design$groups, function(group) (length(group$levels) * tabulate(group$codes)^2)[group$codes[order]])
+  values <- vapply(phi, function(phi) {
+    s <- w
+    for (rows in at[-1L]) s[rows] <- w[rows] + correlation(phi, gap[rows]) * s[rows - 1L]
+    vapply(scale, function(size) sum(w * (2 * s - w) / size), 0)
+  }, numeric(length(scale)))
+  matrix(values, length(phi), byrow = TRUE)
 }
 
 # Codes of the combinations of two factors that occur, and the first factor's level of each.
@@ -70,9 +78,13 @@ given_shares <- function(fit, size) {
   shares
 }
 
-icc2_value <- function(variance, shares) {
-  own <- variance[seq_len(nrow(shares))]
-  ifelse(own == 0, 0, own / (own + drop(shares %*% variance)))
+# Shares of the variances of all levels (list element icc, replicates x levels and residual) and reliabilities of group means (icc2, replicates x levels).
+# `noise`: what remains of the residual variance in the means, by replicate where it changes.
+icc_values <- function(variances, shares, noise = matrix(shares[, ncol(shares)], nrow(variances), nrow(shares), byrow = TRUE)) {
+  last <- ncol(variances)
+  own <- variances[, -last, drop = FALSE]
+  error <- own %*% t(shares[, -last, drop = FALSE]) + variances[, last] * noise
+  list(icc = variances / rowSums(variances), icc2 = ifelse(own == 0, 0, own / (own + error)))
 }
 
 # Delta method on the logit scale (Fisher's transformation of a share): logit icc_g = log v_g - log(sum of the others), logit icc2_g = log v_g -
@@ -98,24 +110,21 @@ icc_delta <- function(fit, variance, shares, level) {
   data.frame(icc_lower = one[1L, ], icc_upper = one[2L, ], icc2_lower = c(two[1L, ], NA), icc2_upper = c(two[2L, ], NA))
 }
 
-# Percentiles over outcomes simulated from the fitted model.
+# Percentiles over replicates.
 icc_boot <- function(fit, shares, level, nsim, seed) {
-  if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 2) || nsim != round(nsim)) {
-    abort_hlm("data", "{.arg nsim} must be a whole number of at least 2.")
+  boot <- draw_replicates(fit, nsim, seed)
+  variances <- level_variances(fit, boot)
+  values <- if (has_correlated_residuals(fit)) {
+    icc_values(variances, shares, correlated_shares(fit, boot_residual(fit, boot$free)[[1L]]))
+  } else {
+    icc_values(variances, shares)
   }
-  coefficients <- level_coefficients(fit)
-  count <- nrow(shares)
-  step <- local_progress(nsim, "Bootstrap")
-  draws <- keep_seed(seed, vapply(seq_len(nsim), function(i) {
-    step(i)
-    again <- refit.hlm(fit, simulate.hlm(fit)[[1L]])
-    variance <- c(level_variances(again, coefficients), residual_variance(again))
-    c(variance / sum(variance), icc2_value(variance, shares))
-  }, numeric(2L * count + 1L)))
-  tails <- apply(draws, 1L, stats::quantile, probs = c(1 - level, 1 + level) / 2, names = FALSE)
-  one <- tails[, seq_len(count + 1L), drop = FALSE]
-  two <- cbind(tails[, count + 1L + seq_len(count), drop = FALSE], NA_real_)
-  data.frame(icc_lower = one[1L, ], icc_upper = one[2L, ], icc2_lower = two[1L, ], icc2_upper = two[2L, ])
+  limits <- percentile_limits(boot, cbind(values$icc, values$icc2), level)
+  one <- seq_len(ncol(values$icc))
+  structure(
+    data.frame(icc_lower = limits[1L, one], icc_upper = limits[2L, one], icc2_lower = c(limits[1L, -one], NA), icc2_upper = c(limits[2L, -one], NA)),
+    status = boot$status
+  )
 }
 
 # One-way random effects, balanced (McGraw & Wong 1996, table 7, case 1): F = MSB / MSW times its quantiles.

@@ -31,8 +31,10 @@
 #' @param ... Not used.
 #' @return A data frame of class `hlm_icc` with one row per grouping factor, from the finest to the coarsest, and a last row
 #'   `Residual`: `group`, `variance`, `icc`, `icc_unadjusted`, `icc_cumulative`, `icc2`; with `conf.int = TRUE` also `icc_lower`, `icc_upper`,
-#'   `icc2_lower`, `icc2_upper` (`NA` where a variance is estimated as zero and `method` is `"delta"`).
+#'   `icc2_lower`, `icc2_upper` (`NA` where a variance is estimated as zero and `method` is `"delta"`); attribute `interval`
+#'   says how, for `"boot"` with the `status` of each fit as in [bootstrap()].
 #' @section Errors: `hlm_error_design` when the exact interval does not exist for the model; `hlm_error_data` for a wrong `size` or `level`.
+#'   `hlm_warning_bootstrap` when simulated outcomes could not be used.
 #' @source Johnson (2014), *Methods in Ecology and Evolution* 5, 944-946; Nakagawa, Johnson and Schielzeth (2017), *Journal of
 #'   the Royal Society Interface* 14, 20170213; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.4; Bliese (2000), in Klein
 #'   and Kozlowski, *Multilevel Theory, Research, and Methods in Organizations*, 349-381; McGraw and Wong (1996), *Psychological Methods* 1,
@@ -54,17 +56,18 @@ icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "bo
     fit, "Intraclass correlations are",
     "{.fn VarCorr} has the variances; {.code summary(fit)} the SD of each group of rows."
   )
-  variance <- c(level_variances(fit), residual_variance(fit))
+  variances <- level_variances(fit, estimates_row(fit))
+  variance <- drop(variances)
   random <- sum(variance)
   by_group <- variance[-length(variance)]
   fixed <- stats::var(fixed_predictor(fit) - design_offset(fit$design))
   cumulative <- rep(NA_real_, length(by_group))
   if (levels_are_nested(fit)) cumulative <- rev(cumsum(rev(by_group))) / random
   shares <- mean_shares(fit, size)
+  value <- icc_values(variances, shares)
   table <- data.frame(
-    group = c(group_names(fit), "Residual"), variance = variance, icc = variance / random,
-    icc_unadjusted = variance / (random + fixed), icc_cumulative = c(cumulative, NA_real_), icc2 = c(icc2_value(variance, shares), NA_real_),
-    row.names = NULL
+    group = c(group_names(fit), "Residual"), variance = variance, icc = drop(value$icc), icc_unadjusted = variance / (random + fixed),
+    icc_cumulative = c(cumulative, NA_real_), icc2 = c(value$icc2, NA_real_), row.names = NULL
   )
   if (conf.int) {
     check_level(level)
@@ -72,21 +75,18 @@ icc.hlm <- function(fit, conf.int = FALSE, level = 0.95, method = c("delta", "bo
       delta = icc_delta(fit, variance, shares, level), boot = icc_boot(fit, shares, level, nsim, seed), exact = icc_exact(fit, level)
     )
     table <- cbind(table, limits)
-    attr(table, "interval") <- list(method = method, level = level)
+    attr(table, "interval") <- list(method = method, level = level, status = attr(limits, "status"))
   }
   class(table) <- c("hlm_icc", "data.frame")
   table
 }
 
-residual_variance <- function(fit) fit$core$sigma^2 * mean(1 / design_weights(fit$design))
-
-# Average of z' Sigma z over the rows, per grouping factor.
-level_variances <- function(fit, coefficients = level_coefficients(fit)) {
-  map <- theta_map(fit$design)
-  psi <- lapply(seq_along(fit$design$terms), function(t) tcrossprod(term_lambda(fit, t)))
-  entries <- vapply(seq_len(nrow(map)), function(k) psi[[map$term[[k]]]][map$row[[k]], map$col[[k]]], 0)
-  drop(coefficients %*% (fit$core$sigma^2 * entries))
+# Variance at each level and of the rows, for all replicates (rows) at once: average of z' Sigma z over the rows, per grouping factor, and the residual.
+level_variances <- function(fit, draws, coefficients = level_coefficients(fit)) {
+  cbind(effect_covariances(fit, draws) %*% t(coefficients), residual_variance(fit, draws$sigma))
 }
+
+residual_variance <- function(fit, sigma = fit$core$sigma) sigma^2 * mean(1 / design_weights(fit$design))
 
 # What each variance and covariance (in the order of theta_map()) adds to the variance of its level: moments of the columns.
 level_coefficients <- function(fit) {
@@ -127,7 +127,7 @@ print.hlm_icc <- function(x, digits = 1L, ...) {
   print_table(table, right = seq_len(ncol(table))[-1L])
   cat("\"of total\" also counts the variance explained by the predictors; \"Group mean\" is the reliability of a group's mean, ICC(2).\n")
   if (!is.null(interval)) {
-    how <- c(delta = "delta method on the logit scale", boot = "parametric bootstrap", exact = "F distribution")[[interval$method]]
+    how <- switch(interval$method, delta = "delta method on the logit scale", boot = boot_words(interval$status), exact = "F distribution")
     cat(format(100 * interval$level), " % confidence limits: ", how, ".\n", sep = "")
     if (anyNA(levels$icc_lower)) cat("No limits where a variance is estimated as zero; use method = \"boot\".\n")
   }

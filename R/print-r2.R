@@ -7,11 +7,14 @@ print.hlm_r2 <- function(x, digits = 1L, ...) {
   if (x$method == "rights-sterba") print_decomposition(x, digits) else print_measures(x, x$measures, digits)
   if (x$method == "reduction") print_reduction(x)
   if (!is.null(x$nsim)) {
-    cat(" Intervals: ", format(100 * x$conf.level), " %, parametric bootstrap (", x$nsim, " samples", sep = "")
-    if (x$failed > 0L) cat(", ", x$failed, " of them without an answer", sep = "")
-    cat(")\n")
+    cat(" Intervals: ", format(100 * x$conf.level), " %, ", boot_words(x$status), "\n", sep = "")
   }
   invisible(x)
+}
+
+boot_words <- function(status) {
+  lost <- sum(!boot_usable(status))
+  paste0("parametric bootstrap (", length(status), " samples", if (lost > 0L) paste0(", ", lost, " of them without an answer"), ")")
 }
 
 percent <- function(value, digits = 1L) {

@@ -87,14 +87,8 @@ share_limit <- function(rise, estimate, down) {
 share_of_level <- function(fit, g) {
   coefficients <- level_coefficients(fit)
   map <- theta_map(fit$design)
-  by_level <- function(theta) {
-    psi <- lapply(seq_along(fit$design$terms), function(t) tcrossprod(term_lambda(fit, t, theta)))
-    drop(coefficients %*% vapply(seq_len(nrow(map)), function(k) psi[[map$term[[k]]]][map$row[[k]], map$col[[k]]], 0))
-  }
-  residual <- mean(1 / design_weights(fit$design))
-  list(
-    set = which(term_group(fit)[map$term] == g), v = function(theta) by_level(theta)[[g]], rest = function(theta) sum(by_level(theta)[-g]) + residual
-  )
+  by_level <- function(theta) level_variances(fit, list(theta = t(theta), sigma = 1), coefficients)
+  list(set = which(term_group(fit)[map$term] == g), v = function(theta) by_level(theta)[[g]], rest = function(theta) sum(by_level(theta)[-g]))
 }
 
 # Of the differences between persons in one effect, those between the groups of g: variances of the effect of the same name in g and in the factors

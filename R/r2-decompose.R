@@ -14,23 +14,53 @@
 # differs between level-2 groups, at level 3; since the slopes of two persons of one therapist are independent, it makes
 # persons of the same therapist differ and belongs to level 2. It is zero when the predictor is centred within clusters.)
 
-decompose_variance <- function(fit) {
-  groups <- nested_groups(
-    fit, "The decomposition of Rights and Sterba", "For crossed groups: r2(fit, method = \"nakagawa\")."
-  )
-  components <- rbind(
-    fixed_components(fit, groups), random_components(fit, groups),
-    component_row("residual", 1L, "residual", NA, fit$core$sigma^2 * mean(1 / design_weights(fit$design)))
-  )
+decompose_variance <- function(fit) shown_components(implied_variances(fit)$components)
+
+shown_components <- function(components) {
+  components <- components[components$shown, names(components) != "shown"]
   row.names(components) <- NULL
   components
 }
 
-component_row <- function(component, level, source, group, variance) {
-  data.frame(component = component, level = level, source = source, group = group, variance = variance, stringsAsFactors = FALSE)
+# list(components, value, spans, roots): `value(draws)` gives the variances, replicates x components; `components` has those of the fit and says which are
+# shown; roots R_l of S_l = R_l'R_l, the covariance matrices of the level-l parts of the columns of the fixed part in `spans`.
+implied_variances <- function(fit) {
+  groups <- nested_groups(
+    fit, "The decomposition of Rights and Sterba", "For crossed groups: r2(fit, method = \"nakagawa\")."
+  )
+  spans <- column_spans(fit, groups)
+  roots <- fixed_roots(fit, spans, groups)
+  random <- random_moments(fit, groups)
+  value <- function(draws) {
+    fixed <- lapply(roots, fixed_variance, beta = draws$beta[, spans$place, drop = FALSE])
+    cbind(do.call(cbind, fixed), effect_covariances(fit, draws) %*% t(random$moments), residual_variance(fit, draws$sigma))
+  }
+  levels <- seq_along(roots)
+  components <- rbind(component_row(paste0("f", levels), levels, "fixed", NA), random$components, component_row("residual", 1L, "residual", NA))
+  components$variance <- drop(value(estimates_row(fit)))
+  components$shown <- components$source != "slopes"
+  for (group in unique(components$group[!components$shown])) {
+    own <- which(components$group %in% group)
+    slopes <- own[components$source[own] == "slopes"]
+    components$shown[slopes[shown_slopes(components$variance[slopes], components$variance[setdiff(own, slopes)])]] <- TRUE
+  }
+  list(components = components, value = value, spans = spans, roots = roots)
 }
 
-# Lowest and highest level at which each estimated column can vary, from the specification: a between column has no part below its own level,
+component_row <- function(component, level, source, group) {
+  data.frame(component = component, level = level, source = source, group = group, stringsAsFactors = FALSE)
+}
+
+# Variance of X beta for each row of beta, from a root of the covariance matrix of the columns: rounding cannot make it negative.
+fixed_variance <- function(root, beta) rowSums((beta %*% t(root))^2)
+
+column_root <- function(x) {
+  if (!ncol(x)) return(matrix(0, 0L, 0L))
+  found <- qr(scale(x, scale = FALSE), LAPACK = TRUE)
+  qr.R(found)[, order(found$pivot), drop = FALSE] / sqrt(nrow(x) - 1)
+}
+
+# Lowest and highest level at which each estimated column but the constant can vary, from the specification: a between column has no part below its own level,
 # a person-mean centred one none above the rows.
 column_spans <- function(fit, groups) {
   coefs <- fit$spec$coefs
@@ -45,45 +75,42 @@ column_spans <- function(fit, groups) {
       if (is_person_centred(fit, coefs$term[kept[[i]]], coefs$name[kept[[i]]], facts)) high[[i]] <- person
     }
   }
-  data.frame(column = kept, low = low, high = high)
+  spans <- data.frame(column = kept, place = seq_along(kept), low = low, high = high)
+  spans[fit$design$x[kept] > 0L, , drop = FALSE]
 }
 
-fixed_components <- function(fit, groups) {
-  spans <- column_spans(fit, groups)
-  spans <- spans[fit$design$x[spans$column] > 0L, , drop = FALSE]
-  total <- replicate(length(groups) + 1L, numeric(n_rows(fit)), simplify = FALSE)
-  for (rows in split(seq_len(nrow(spans)), list(spans$low, spans$high), drop = TRUE)) {
-    eta <- 0
-    for (i in rows) {
-      k <- spans$column[[i]]
-      eta <- eta + fit$core$beta[[k]] * design_column(fit$design, fit$design$x[[k]])
-    }
-    parts <- level_parts(eta, groups)
-    for (l in seq(spans$low[[rows[[1L]]]], spans$high[[rows[[1L]]]])) total[[l]] <- total[[l]] + parts[[l]]
-  }
-  variance <- vapply(total, stats::var, 0)
-  component_row(paste0("f", seq_along(total)), seq_along(total), "fixed", NA, variance)
-}
-
-random_components <- function(fit, groups) {
-  top <- length(groups) + 1L
-  pieces <- lapply(seq_along(groups), function(g) {
-    v <- numeric(top)
-    m <- 0
-    for (t in which(term_group(fit) == g)) {
-      added <- term_components(fit, t, groups)
-      v <- v + added$v
-      m <- m + added$m
-    }
-    slopes <- any(vapply(fit$design$terms[term_group(fit) == g], function(term) any(term$columns > 0L), NA))
-    shown <- if (slopes) shown_slopes(v, m) else integer()
-    list(
-      v = component_row(sprintf("v%d%d", shown, rep(g + 1L, length(shown))), pmin(shown, g + 1L), rep("slopes", length(shown)),
-        rep(groups[[g]]$name, length(shown)), v[shown]),
-      m = component_row(paste0("m", g + 1L), g + 1L, "means", groups[[g]]$name, m)
-    )
+fixed_roots <- function(fit, spans, groups) {
+  levels <- seq_len(length(groups) + 1L)
+  parts <- lapply(seq_len(nrow(spans)), function(i) {
+    parts <- level_parts(design_column(fit$design, fit$design$x[[spans$column[[i]]]]), groups)
+    parts[levels < spans$low[[i]] | levels > spans$high[[i]]] <- list(0)
+    parts
   })
-  rbind(do.call(rbind, lapply(pieces, `[[`, "v")), do.call(rbind, lapply(pieces, `[[`, "m")))
+  lapply(levels, function(l) column_root(columns_of(parts, l, n_rows(fit))))
+}
+
+# Part l of every column as a matrix.
+columns_of <- function(parts, l, n) matrix(as.double(unlist(lapply(parts, function(part) rep_len(part[[l]], n)))), n, length(parts))
+
+# Components of the random effects, slopes first, and what each variance and covariance (in the order of theta_map()) adds to them.
+random_moments <- function(fit, groups) {
+  map <- theta_map(fit$design)
+  levels <- seq_len(length(groups) + 1L)
+  pieces <- lapply(seq_along(groups), function(g) {
+    own <- which(term_group(fit) == g)
+    moments <- matrix(0, length(levels) + 1L, nrow(map))
+    for (t in own) moments[, map$term == t] <- term_moments(fit, t, groups)
+    components <- component_row(
+      c(paste0("v", levels, g + 1L), paste0("m", g + 1L)), c(pmin(levels, g + 1L), g + 1L), rep(c("slopes", "means"), c(length(levels), 1L)), groups[[g]]$name
+    )
+    slopes <- any(unlist(lapply(fit$design$terms[own], `[[`, "columns")) > 0L)
+    kept <- components$source == "means" | slopes
+    list(components = components[kept, ], moments = moments[kept, , drop = FALSE])
+  })
+  components <- do.call(rbind, lapply(pieces, `[[`, "components"))
+  moments <- do.call(rbind, lapply(pieces, `[[`, "moments"))
+  order <- order(components$source == "means")
+  list(components = components[order, ], moments = moments[order, , drop = FALSE])
 }
 
 # Parts that are zero but for rounding are not listed; a slope variance estimated as zero is, once.
@@ -92,37 +119,25 @@ shown_slopes <- function(v, m) {
   if (length(shown)) shown else 1L
 }
 
-# tr(T S_l) for each level l, and m'Tm, of one random-effect term.
-term_components <- function(fit, t, groups) {
-  term <- fit$design$terms[[t]]
+# tr(T S_l) for each level l, and m'Tm, of one random-effect term: their coefficients of the entries of T.
+term_moments <- function(fit, t, groups) {
   n <- n_rows(fit)
-  covariance <- fit$core$sigma^2 * tcrossprod(term_lambda(fit, t))
-  columns <- lapply(term$columns, function(k) if (k > 0L) design_column(fit$design, k))
-  constant <- vapply(columns, is.null, NA)
-  centre <- vapply(columns, function(x) if (is.null(x)) 1 else mean(x), 0)
-  m <- sum(centre * (covariance %*% centre))
-  if (all(constant)) return(list(v = numeric(length(groups) + 1L), m = m))
-  parts <- lapply(columns[!constant], level_parts, groups = groups)
-  v <- vapply(seq_len(length(groups) + 1L), function(l) {
-    z <- matrix(unlist(lapply(parts, `[[`, l)), n)
-    sum(covariance[!constant, !constant, drop = FALSE] * stats::cov(z))
-  }, 0)
-  list(v = v, m = m)
+  map <- theta_map(fit$design)
+  map <- map[map$term == t, ]
+  columns <- lapply(fit$design$terms[[t]]$columns, function(k) rep_len(as.double(design_column(fit$design, k)), n))
+  entries <- function(moment) (2 - (map$row == map$col)) * moment[cbind(map$row, map$col)]
+  parts <- lapply(columns, level_parts, groups = groups)
+  centre <- vapply(columns, mean, 0)
+  slopes <- vapply(seq_len(length(groups) + 1L), function(l) entries(stats::cov(columns_of(parts, l, n))), numeric(nrow(map)))
+  rbind(t(matrix(slopes, nrow(map))), entries(outer(centre, centre)))
 }
 
 # Which estimated coefficients count at which levels, for the reader of the decomposition.
-coefficient_levels <- function(fit, groups) {
-  spans <- column_spans(fit, groups)
-  spans <- spans[fit$design$x[spans$column] > 0L, , drop = FALSE]
-  shares <- vapply(spans$column, function(k) {
-    beta <- fit$core$beta[[k]]
-    vapply(level_parts(beta * design_column(fit$design, fit$design$x[[k]]), groups), stats::var, 0)
-  }, numeric(length(groups) + 1L))
-  shares <- matrix(shares, length(groups) + 1L)
-  place <- outer(seq_len(nrow(shares)), seq_len(ncol(shares)), function(l, i) l >= spans$low[i] & l <= spans$high[i])
-  shares[!place] <- 0
-  shares <- t(shares)
-  colnames(shares) <- paste0("level", seq_len(ncol(shares)))
+coefficient_levels <- function(fit, implied) {
+  spans <- implied$spans
+  beta <- kept_beta(fit$core)[spans$place]
+  shares <- vapply(implied$roots, function(root) beta^2 * colSums(root^2), beta)
+  shares <- matrix(shares, nrow(spans), length(implied$roots), dimnames = list(NULL, paste0("level", seq_along(implied$roots))))
   data.frame(
     name = fit$design$x_names[spans$column], type = fit$spec$coefs$type[spans$column], centred = spans$high < ncol(shares), shares
   )

@@ -3,14 +3,18 @@
 # Nakagawa & Schielzeth (2013, Methods Ecol Evol 4:133), eqs. 26 and 30, the random variance being the average of z'Tz over the rows (Johnson
 # 2014, Methods Ecol Evol 5:944, eq. 10). At a boundary the variance is zero and both are equal ('performance' then gives no value).
 r2_nakagawa <- function(fit, baseline = NULL) {
-  fixed <- stats::var(fixed_predictor(fit) - design_offset(fit$design))
-  random <- sum(level_variances(fit))
-  total <- fixed + random + fit$core$sigma^2 * mean(1 / design_weights(fit$design))
+  varies <- fit$design$x[kept_columns(fit)] > 0L
+  root <- column_root(kept_x(fit)[, varies, drop = FALSE])
+  coefficients <- level_coefficients(fit)
   list(
     source = "Nakagawa and Schielzeth (2013), random slopes after Johnson (2014)",
-    measures = measure_rows(
-      c("marginal", "conditional"), "total", c(fixed, fixed + random) / total, c("predictors", "predictors and random effects")
-    )
+    measures = measure_rows(c("marginal", "conditional"), "total", c("predictors", "predictors and random effects")),
+    value = function(draws, beside) {
+      fixed <- fixed_variance(root, draws$beta[, varies, drop = FALSE])
+      variances <- level_variances(fit, draws, coefficients)
+      total <- fixed + rowSums(variances)
+      cbind(fixed, total - variances[, ncol(variances)]) / total
+    }
   )
 }
 
@@ -42,35 +46,38 @@ r2_snijders_bosker <- function(fit, baseline = NULL) {
     fit, "The R squared of Snijders and Bosker", "For crossed groups: r2(fit, method = \"nakagawa\")."
   )
   null <- null_fit(fit)
-  error <- prediction_error(fit, groups)
-  reference <- prediction_error(null, groups)
+  error <- error_moments(fit, groups)
+  reference <- error_moments(null, groups)
   names <- plain_level(group_names(fit))
   list(
-    source = "Snijders and Bosker (1994, 2012)",
+    source = "Snijders and Bosker (1994, 2012)", reference = null,
     measures = measure_rows(
-      paste0("level", seq_along(error)), c("a single outcome", paste("the mean per", names)), 1 - error / reference,
-      "error of prediction, against a model without predictors"
-    )
+      paste0("level", seq_len(nrow(error))), c("a single outcome", paste("the mean per", names)), "error of prediction, against a model without predictors"
+    ),
+    value = function(draws, beside) 1 - prediction_error(fit, error, draws) / prediction_error(null, reference, beside)
   )
 }
 
-prediction_error <- function(fit, groups) {
+# Replicates x kinds of unit.
+prediction_error <- function(fit, moments, draws) cbind(effect_covariances(fit, draws), draws$sigma^2) %*% t(moments)
+
+# What each variance and covariance (in the order of theta_map()) and sigma^2 add to the error, for single rows and the units of every level (rows).
+error_moments <- function(fit, groups) {
   rows <- list(codes = seq_len(n_rows(fit)), n = n_rows(fit))
   units <- c(list(rows), lapply(groups, function(group) list(codes = group$codes, n = length(group$levels))))
-  vapply(units, function(unit) mean(unit_error(fit, unit)), 0)
+  do.call(rbind, lapply(units, unit_moments, fit = fit))
 }
 
-unit_error <- function(fit, unit) {
-  size <- tabulate(unit$codes, unit$n)
-  variance <- fit$core$sigma^2 * engine_group_sums(1 / design_weights(fit$design), unit$codes, unit$n)$sum
-  for (t in seq_along(fit$design$terms)) {
-    term <- fit$design$terms[[t]]
-    covariance <- fit$core$sigma^2 * tcrossprod(term_lambda(fit, t))
-    shared <- unit_group_sums(fit, term, unit)
-    quadratic <- rowSums((shared$sums %*% covariance) * shared$sums)
-    variance <- variance + engine_group_sums(quadratic, shared$unit, unit$n)$sum
-  }
-  variance / size^2
+unit_moments <- function(fit, unit) {
+  map <- theta_map(fit$design)
+  share <- 1 / (unit$n * tabulate(unit$codes, unit$n)^2)
+  moments <- lapply(seq_along(fit$design$terms), function(t) {
+    shared <- unit_group_sums(fit, fit$design$terms[[t]], unit)
+    products <- crossprod(shared$sums, shared$sums * share[shared$unit])
+    own <- map[map$term == t, ]
+    (2 - (own$row == own$col)) * products[cbind(own$row, own$col)]
+  })
+  c(unlist(moments), sum(share[unit$codes] / design_weights(fit$design)))
 }
 
 # Sums of the term's columns over the rows that a unit and a group of the term share.
@@ -97,29 +104,29 @@ r2_reduction <- function(fit, baseline = NULL) {
       i = "Compare models with random effects of the same groups."
     ))
   }
-  reference <- before$variance[place[both]]
   against <- if (given) "the model given" else "a model without predictors"
   words <- ifelse(is.na(components$group[both]), "residual, from row to row",
     paste0(components$name[both], ", between ", plain_group(components$group[both], group_names(fit))))
+  variances <- function(model, table, draws) cbind(effect_covariances(model, draws), draws$sigma^2)[, table$entry, drop = FALSE]
   list(
-    source = "Raudenbush and Bryk (2002)", against = against,
-    measures = measure_rows(
-      components$key[both], paste("variance in", against), 1 - components$variance[both] / ifelse(reference > 0, reference, NA), words
-    )
+    source = "Raudenbush and Bryk (2002)", against = against, reference = baseline,
+    measures = measure_rows(components$key[both], paste("variance in", against), words),
+    value = function(draws, beside) {
+      reference <- variances(baseline, before[place[both], ], beside)
+      1 - variances(fit, components[both, ], draws) / ifelse(reference > 0, reference, NA)
+    }
   )
 }
 
+# One row per variance: group, name, key, entry (its place in theta_map(); after the last one sigma^2).
 variance_components <- function(fit) {
-  pieces <- lapply(seq_along(fit$design$terms), function(t) {
-    term <- fit$design$terms[[t]]
-    data.frame(
-      group = fit$design$groups[[term$group]]$name, name = term$names, stringsAsFactors = FALSE,
-      variance = fit$core$sigma^2 * rowSums(term_lambda(fit, t)^2)
-    )
-  })
-  table <- rbind(do.call(rbind, pieces), data.frame(group = NA, name = "Residual", variance = fit$core$sigma^2, stringsAsFactors = FALSE))
-  table$key <- ifelse(is.na(table$group), "Residual", paste(table$group, table$name))
-  table
+  map <- theta_map(fit$design)
+  entry <- which(map$row == map$col)
+  name <- unlist(lapply(fit$design$terms, `[[`, "names"))
+  group <- group_names(fit)[term_group(fit)[map$term[entry]]]
+  data.frame(
+    group = c(group, NA), name = c(name, "Residual"), key = c(paste(group, name), "Residual"), entry = c(entry, nrow(map) + 1L), stringsAsFactors = FALSE
+  )
 }
 
 check_baseline <- function(fit, baseline) {

@@ -46,12 +46,13 @@
 #' @param digits Number of decimals of the printed percentages.
 #' @param ... Not used.
 #' @return An object of class `hlm_r2`, a list: `method`, `source`, `measures` (data frame: `measure`, `of` (the variance it is a share
-#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `failed` (bootstrap fits without an answer).
+#'   of), `estimate`, `lower`, `upper`, `meaning`), `nsim`, `status` (how the fit of each sample ended, as in
+#'   [bootstrap()]), `failed` (samples without an answer, left out of the intervals).
 #'   Method `"rights-sterba"` also has `components` (`component`,
 #'   `level`, `source`, `group`, `variance`, `share` of the total, `share_level` of the variance at its level), `levels` (name and
 #'   variance of each level) and `coefficients` (the variance of each coefficient's contribution by level).
 #' @section Errors: `hlm_error_design` for crossed groups with `"rights-sterba"` or `"snijders-bosker"`; `hlm_error_data` when `baseline`
-#'   is not a fit of the same outcome and rows.
+#'   is not a fit of the same outcome and rows. `hlm_warning_bootstrap` when samples could not be used, or a share is undefined in some.
 #' @source Rights and Sterba (2019), *Psychological Methods* 24, 309-338; Rights and Sterba (2023), *Multivariate Behavioral Research*
 #'   (three levels); Nakagawa and Schielzeth (2013), *Methods in Ecology and Evolution* 4, 133-142; Johnson (2014), *Methods in Ecology and
 #'   Evolution* 5, 944-946; Snijders and Bosker (1994), *Sociological Methods and Research* 22, 342-363; Raudenbush and Bryk (2002),
@@ -86,80 +87,60 @@ r2.hlm <- function(fit, method = c("rights-sterba", "nakagawa", "snijders-bosker
   check_level(conf.level, "conf.level")
   check_session_seed(seed)
   check_one_residual_variance(fit, "R squared is")
-  compute <- r2_methods()[[method]]
-  result <- compute(fit, baseline)
-  result$method <- method
+  made <- r2_methods()[[method]](fit, baseline)
+  value <- made$value
+  reference <- made$reference
+  result <- c(made[setdiff(names(made), c("value", "reference"))], method = method)
+  result$measures$estimate <- drop(value(estimates_row(fit), if (!is.null(reference)) estimates_row(reference)))
   result$measures$lower <- result$measures$upper <- NA_real_
-  if (method == "rights-sterba") result$coefficients <- coefficient_levels(fit, fit$design$groups)
-  if (conf.int) result <- r2_intervals(result, fit, baseline, compute, conf.level, nsim, seed)
+  if (conf.int) result <- r2_intervals(result, fit, value, reference, conf.level, nsim, seed)
   result$measures <- result$measures[c("measure", "of", "estimate", "lower", "upper", "meaning")]
   structure(result, class = "hlm_r2")
 }
 
+# One entry per method: function(fit, baseline) gives list(source, measures, value, ...). `value(draws, beside)`: replicates x measures, from the parameters of
+# the model and of `reference`, the model it is compared with.
 r2_methods <- function() {
   list(`rights-sterba` = r2_rights_sterba, nakagawa = r2_nakagawa, `snijders-bosker` = r2_snijders_bosker, reduction = r2_reduction)
 }
 
-r2_intervals <- function(result, fit, baseline, compute, conf.level, nsim, seed) {
-  key <- paste(result$measures$measure, result$measures$of)
-  # A component that a sample estimates as zero may be missing from its list: it is zero.
-  statistic <- function(fits) {
-    found <- compute(fits[[1L]], if (length(fits) > 1L) fits[[2L]])$measures
-    value <- found$estimate[match(key, paste(found$measure, found$of))]
-    ifelse(is.na(value) & !is.na(result$measures$estimate) & !key %in% paste(found$measure, found$of), 0, value)
-  }
-  draws <- r2_boot(c(list(fit), if (!is.null(baseline)) list(baseline)), statistic, nsim, seed)
-  tails <- c(1 - conf.level, 1 + conf.level) / 2
-  limits <- apply(draws$values, 2L, stats::quantile, probs = tails, na.rm = TRUE, names = FALSE)
+r2_intervals <- function(result, fit, value, reference, conf.level, nsim, seed) {
+  boot <- draw_replicates(fit, nsim, seed)
+  beside <- if (!is.null(reference)) draw_beside(boot, reference)
+  lost <- boot_usable(boot$status) & !boot_usable(beside$status %||% boot$status)
+  boot$status[lost] <- beside$status[lost]
+  values <- value(boot, beside)
+  colnames(values) <- paste0(result$measures$measure, " (", result$measures$of, ")")
+  limits <- percentile_limits(boot, values, conf.level)
   result$measures$lower <- limits[1L, ]
   result$measures$upper <- limits[2L, ]
-  result$nsim <- nsim
-  result$failed <- draws$failed
+  result$nsim <- boot$nsim
+  result$status <- boot$status
+  result$failed <- sum(!boot_usable(boot$status))
   result$conf.level <- conf.level
   result
-}
-
-# Outcomes drawn from the first fit; every fit given is fitted again to each of them. `statistic` takes the list of refits and returns
-# a numeric vector. Returns list(values = nsim x length matrix, failed = number of samples without an answer).
-r2_boot <- function(fits, statistic, nsim, seed = NULL) {
-  if (!is.numeric(nsim) || length(nsim) != 1L || !isTRUE(nsim >= 2) || nsim != round(nsim)) {
-    abort_hlm("data", "{.arg nsim} must be a whole number of at least 2.")
-  }
-  local_seed(seed)
-  # a start belongs to the old outcome; na.exclude would only pad rows that are taken out again
-  fits <- lapply(fits, function(fit) {
-    fit$control["start"] <- list(NULL)
-    fit$na.action <- NULL
-    fit
-  })
-  size <- length(statistic(fits))
-  failed <- 0L
-  values <- matrix(NA_real_, nsim, size)
-  step <- local_progress(nsim, "Bootstrap")
-  for (i in seq_len(nsim)) {
-    y <- simulate.hlm(fits[[1L]], 1L)[[1L]]
-    value <- tryCatch(statistic(lapply(fits, refit.hlm, newresp = y)), hlm_error = function(e) NULL)
-    if (is.null(value)) failed <- failed + 1L else values[i, ] <- value
-    step(i)
-  }
-  if (failed == nsim) abort_hlm("numerical", "None of the {nsim} bootstrap samples could be fitted.")
-  list(values = values, failed = failed)
 }
 
 # Rights and Sterba ------------------------------------------------------------------------------------------------------------
 
 r2_rights_sterba <- function(fit, baseline = NULL) {
-  components <- decompose_variance(fit)
-  groups <- fit$design$groups
-  at_level <- vapply(seq_len(length(groups) + 1L), function(l) sum(components$variance[components$level == l]), 0)
-  components$share <- components$variance / sum(components$variance)
-  components$share_level <- components$variance / at_level[components$level]
-  components$component <- paper_names(components$component, length(groups))
-  components$meaning <- vapply(seq_len(nrow(components)), function(i) component_words(components[i, ], fit), "")
+  implied <- implied_variances(fit)
+  all <- implied$components
+  n_levels <- length(fit$design$groups) + 1L
+  at_level <- vapply(seq_len(n_levels), function(l) sum(all$variance[all$level == l]), 0)
+  all$share <- all$variance / sum(all$variance)
+  all$share_level <- all$variance / at_level[all$level]
+  all$component[all$shown] <- paper_names(all$component[all$shown], n_levels - 1L)
+  all$meaning <- vapply(seq_len(nrow(all)), function(i) component_words(all[i, ], fit), "")
+  measures <- rights_sterba_measures(all, fit)
+  value <- function(draws, beside) {
+    variances <- implied$value(draws)
+    (variances %*% measures$part) / (variances %*% measures$whole)
+  }
   list(
-    source = "Rights and Sterba (2019; 2023 for three levels)", measures = rights_sterba_measures(components, fit),
-    components = components,
-    levels = data.frame(level = seq_along(at_level), name = level_words(fit), variance = at_level, share = at_level / sum(at_level))
+    source = "Rights and Sterba (2019; 2023 for three levels)", measures = measures$table, value = value, components = shown_components(all),
+    levels = data.frame(level = seq_len(n_levels), name = level_words(fit), variance = at_level, share = at_level / sum(at_level)),
+    coefficients = coefficient_levels(fit, implied)
   )
 }
 
@@ -191,31 +172,33 @@ component_words <- function(row, fit) {
   )
 }
 
-rights_sterba_measures <- function(components, fit) {
-  single <- components[components$source != "residual", ]
+# The measures and, components x measures, which variances are in numerator (part) and denominator (whole) of each.
+rights_sterba_measures <- function(all, fit) {
   where <- level_words(fit)
-  of_total <- measure_rows(single$component, "total", single$share, single$meaning)
-  of_level <- measure_rows(single$component, where[single$level], single$share_level, single$meaning)
-  add <- function(sources) sum(components$share[components$source %in% sources])
-  slopes <- components$source == "slopes"
-  all_slopes <- if (sum(slopes) > 1L) measure_rows("v", "total", sum(components$share[slopes]), "slopes that differ")
-  sums <- measure_rows(
-    c("f", "fv", "fvm"), "total", c(add("fixed"), add(c("fixed", "slopes")), add(c("fixed", "slopes", "means"))),
-    c("predictors", "predictors and slopes that differ", "predictors, slopes that differ and differences in means")
+  single <- which(all$shown & all$source != "residual")
+  any <- rep(TRUE, nrow(all))
+  of <- function(...) all$source %in% c(...)
+  at <- function(l) all$level == l
+  row <- function(measure, of, meaning, part, whole) list(table = measure_rows(measure, of, meaning), part = part, whole = whole)
+  each <- function(of, whole) {
+    lapply(single, function(i) row(all$component[[i]], of(i), all$meaning[[i]], seq_along(any) == i, whole(i)))
+  }
+  all_slopes <- if (sum(all$shown & of("slopes")) > 1L) list(row("v", "total", "slopes that differ", of("slopes"), any))
+  sums <- list(
+    row("f", "total", "predictors", of("fixed"), any), row("fv", "total", "predictors and slopes that differ", of("fixed", "slopes"), any),
+    row("fvm", "total", "predictors, slopes that differ and differences in means", of("fixed", "slopes", "means"), any)
   )
-  known <- components$source %in% c("fixed", "slopes")
-  by_level <- vapply(seq_along(where), function(l) sum(components$share_level[known & components$level == l]), 0)
-  with_slopes <- sort(unique(components$level[components$source == "slopes"]))
-  level_sums <- measure_rows(
-    rep("fv", length(with_slopes)), where[with_slopes], by_level[with_slopes],
-    rep("predictors and slopes that differ", length(with_slopes))
+  level_sums <- lapply(sort(unique(all$level[all$shown & of("slopes")])), function(l) {
+    row("fv", where[[l]], "predictors and slopes that differ", of("fixed", "slopes") & at(l), at(l))
+  })
+  rows <- c(
+    each(function(i) "total", function(i) any), all_slopes, sums,
+    each(function(i) where[[all$level[[i]]]], function(i) at(all$level[[i]])), level_sums
   )
-  rbind(of_total, all_slopes, sums, of_level, level_sums)
+  bind <- function(name, by) do.call(by, lapply(rows, `[[`, name))
+  list(table = bind("table", rbind), part = unname(bind("part", cbind)), whole = unname(bind("whole", cbind)))
 }
 
-measure_rows <- function(measure, of, estimate, meaning) {
-  data.frame(
-    measure = measure, of = rep_len(of, length(measure)), estimate = estimate, meaning = rep_len(meaning, length(measure)),
-    stringsAsFactors = FALSE, row.names = NULL
-  )
+measure_rows <- function(measure, of, meaning) {
+  data.frame(measure = measure, of = rep_len(of, length(measure)), meaning = rep_len(meaning, length(measure)), stringsAsFactors = FALSE, row.names = NULL)
 }

@@ -85,6 +85,7 @@ with_cluster <- function(made, unit) {
 }
 
 # Clusters of the coarsest factor with all their rows, both models fitted to the same draw. Person means stay as they are in the fits.
+# A loop over fits: each draw is of both models, and the standardised effect needs the modes and the outcome's SDs of its rows.
 bootstrap_difference <- function(fits, cross, settings) {
   local_seed(settings$seed)
   fits <- Map(with_cluster, fits, lapply(fits, common_cluster, fits))

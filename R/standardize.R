@@ -43,8 +43,9 @@
 #' @return A data frame of class `hlm_standardized`, one row per estimated coefficient but the intercept: `term`, `type`, `level`, `estimate`,
 #'   `std.error`, `df`, `conf.low`, `conf.high`, `raw` (the effect in the units of the data), `scale` (the ratio of SDs, its mean over persons),
 #'   `persons` (over how many persons a mean was taken; `NA` otherwise), `scaled` (`"both"` or `"outcome"`). Attribute
-#'   `left_out`: per variable the persons without variance.
+#'   `left_out`: per variable the persons without variance; with `se = "bootstrap"` attribute `status`: how each fit ended, as in [bootstrap()].
 #' @section Errors: `hlm_error_data` when no person has variance in both, or when the outcome has none at the level that is needed.
+#'   `hlm_warning_bootstrap` when bootstrap samples could not be used.
 #' @source Schuurman, Ferrer, de Boer-Sonnenschein and Hamaker (2016), *Psychological Methods* 21, 206-221; Henderson (1975), *Biometrics* 31,
 #'   423-447; Hox, Moerbeek and van de Schoot (2018), *Multilevel Analysis*, section 2.3, on total SDs.
 #' @examples
@@ -70,7 +71,8 @@ standardize.hlm <- function(fit, method = c("within-person", "pooled", "total"),
   method <- check_choice(method, c("within-person", "pooled", "total"), "method")
   se <- check_choice(se, c("given", "bootstrap"), "se")
   check_level(level)
-  parts <- standardized_parts(fit, method)
+  plan <- standard_plan(fit, method)
+  parts <- standardized_parts(fit, plan = plan)
   raw <- test_rows(fit, coefficient_contrasts(fit)[parts$place, , drop = FALSE], 0, prepare_inference(fit, ddf))
   table <- data.frame(
     term = names(fixef.hlm(fit))[parts$place], type = parts$type, level = parts$level, estimate = parts$estimate, std.error = NA_real_,
@@ -80,78 +82,72 @@ standardize.hlm <- function(fit, method = c("within-person", "pooled", "total"),
   table <- if (se == "given") {
     given_errors(table, fit, parts, raw$`Std. Error`, level)
   } else {
-    bootstrap_errors(table, fit, method, level, nsim, seed)
+    bootstrap_errors(table, fit, plan, level, nsim, seed)
   }
   structure(table, method = method, se = se, conf.level = level, left_out = parts$left_out, class = c("hlm_standardized", "data.frame"))
 }
 
 # Estimate and scale of each coefficient but the intercept.
-standardized_parts <- function(fit, method) {
-  x <- standardized_columns(fit)
-  if (!nrow(x)) abort_hlm("data", "The model has no predictors: there is no effect to standardise.")
-  scales <- scale_book(fit)
-  if (method == "total") return(total_parts(fit, x, scales))
-  parts <- lapply(seq_len(nrow(x)), function(i) {
-    own <- method == "within-person" && x$outcome_level[[i]] == 1L
-    if (own) person_part(fit, x[i, ], scales) else pooled_part(fit, x[i, ], scales)
-  })
-  collect_parts(x, parts)
-}
-
-collect_parts <- function(x, parts) {
-  left_out <- lapply(parts, `[[`, "left_out")
-  names(left_out) <- x$name
-  out <- list(
-    place = x$place, type = x$type, level = x$level, scaled = x$scaled, estimate = vapply(parts, `[[`, 0, "estimate"),
-    scale = vapply(parts, `[[`, 0, "scale"), persons = vapply(parts, `[[`, 0L, "persons"), weights = lapply(parts, `[[`, "weights"),
-    left_out = Filter(length, left_out)
-  )
-  if (anyNA(out$estimate)) {
+standardized_parts <- function(fit, method, plan = standard_plan(fit, method)) {
+  x <- plan$coefficients
+  values <- standard_values(fit, plan, outcome_sds(plan, fit$design$y))
+  bind <- function(name, type) vapply(values, `[[`, type, name)
+  estimate <- bind("estimate", 0)
+  if (anyNA(estimate)) {
     abort_hlm("data", c(
-      "{.var {x$name[is.na(out$estimate)]}} cannot be standardised: the outcome or the predictor has no variance at its level.",
+      "{.var {x$name[is.na(estimate)]}} cannot be standardised: the outcome or the predictor has no variance at its level.",
       i = "Use {.code method = \"total\"}."
     ))
   }
-  out
+  list(
+    place = x$place, type = x$type, level = x$level, scaled = x$scaled, estimate = estimate, scale = bind("scale", 0), persons = bind("persons", 0L),
+    weights = lapply(values, `[[`, "weights"), left_out = Filter(length, stats::setNames(lapply(values, `[[`, "left_out"), x$name))
+  )
 }
 
-total_parts <- function(fit, x, scales) {
-  outcome <- stats::sd(scales$outcome)
-  beta <- fixef.hlm(fit)[x$place]
-  scale <- vapply(seq_len(nrow(x)), function(i) {
-    prod(vapply(x$members[[i]], function(label) stats::sd(scales$variables[[label]]), 0)) / outcome
-  }, 0)
-  parts <- lapply(seq_len(nrow(x)), function(i) {
-    list(estimate = beta[[i]] * scale[[i]], scale = scale[[i]], persons = NA_integer_, weights = NULL, left_out = NULL)
+# What does not depend on the outcome: the coefficients (by whose SD of the outcome each is divided: unit), the SDs of their predictors multiplied (spread: one
+# number, or one per person), the chain of groups.
+standard_plan <- function(fit, method) {
+  x <- standardized_columns(fit)
+  if (!nrow(x)) abort_hlm("data", "The model has no predictors: there is no effect to standardise.")
+  scales <- scale_book(fit)
+  x$unit <- if (method == "total") "total" else as.character(x$outcome_level)
+  if (method == "within-person") x$unit[x$outcome_level == 1L] <- "person"
+  x$spread <- lapply(seq_len(nrow(x)), function(i) {
+    Reduce(`*`, lapply(x$members[[i]], function(label) {
+      own <- scales$level[[label]] == 1L && x$unit[[i]] == "person"
+      unit <- if (x$unit[[i]] == "total") "total" else if (own) "person" else as.character(scales$level[[label]])
+      unit_sd(scales$variables[[label]], unit, scales$chain)
+    }), 1)
   })
-  collect_parts(x, parts)
+  list(coefficients = x, chain = scales$chain, offset = design_offset(fit$design))
 }
 
-pooled_part <- function(fit, row, scales) {
-  scale <- prod(vapply(row$members[[1L]], function(label) {
-    level_sd(scales$variables[[label]], scales$level[[label]], scales$chain)
-  }, 0)) / level_sd(scales$outcome, row$outcome_level, scales$chain)
-  list(
-    estimate = fixef.hlm(fit)[[row$place]] * scale, scale = scale, persons = NA_integer_, weights = NULL, left_out = NULL
-  )
+# SD over all rows, each person's own, or that of a level.
+unit_sd <- function(x, unit, chain) switch(unit, total = stats::sd(x), person = person_sd(x, chain[[1L]]), level_sd(x, as.integer(unit), chain))
+
+# The outcome's (an offset taken off: it is known), by unit.
+outcome_sds <- function(plan, y) {
+  sapply(unique(plan$coefficients$unit), unit_sd, x = y - plan$offset, chain = plan$chain, simplify = FALSE)
 }
 
-# Schuurman et al. (2016), eq. 8, with the person's slope as the fixed effect plus the person's deviations; the mean over persons.
-person_part <- function(fit, row, scales) {
-  person <- scales$chain[[1L]]
-  ratio <- 1 / person_sd(scales$outcome, person)
-  for (label in row$members[[1L]]) {
-    own <- scales$level[[label]] == 1L
-    ratio <- ratio * if (own) person_sd(scales$variables[[label]], person) else
-      level_sd(scales$variables[[label]], scales$level[[label]], scales$chain)
-  }
-  usable <- is.finite(ratio) & ratio > 0
-  weight <- ifelse(usable, ratio, 0) / sum(usable)
-  slope <- fixef.hlm(fit)[[row$place]] + person_deviation(fit, row$name, person)
-  list(
-    estimate = if (any(usable)) sum(weight * slope) else NA_real_, scale = sum(weight), persons = sum(usable), weights = weight,
-    left_out = person$levels[!usable]
-  )
+# `fit`: the estimates, and modes where slopes of persons are random. For persons Schuurman et al. (2016), eq. 8, with the person's slope as the fixed effect
+# plus the person's deviations; the mean over persons.
+standard_values <- function(fit, plan, outcome) {
+  x <- plan$coefficients
+  beta <- fixef.hlm(fit)
+  person <- plan$chain[[1L]]
+  lapply(seq_len(nrow(x)), function(i) {
+    ratio <- x$spread[[i]] / outcome[[x$unit[[i]]]]
+    if (x$unit[[i]] != "person") return(list(estimate = beta[[x$place[[i]]]] * ratio, scale = ratio, persons = NA_integer_))
+    usable <- is.finite(ratio) & ratio > 0
+    weights <- ifelse(usable, ratio, 0) / sum(usable)
+    slope <- beta[[x$place[[i]]]] + person_deviation(fit, x$name[[i]], person)
+    list(
+      estimate = if (any(usable)) sum(weights * slope) else NA_real_, scale = sum(weights), persons = sum(usable), weights = weights,
+      left_out = person$levels[!usable]
+    )
+  })
 }
 
 given_errors <- function(table, fit, parts, raw_se, level) {
@@ -167,13 +163,21 @@ given_errors <- function(table, fit, parts, raw_se, level) {
   table
 }
 
-bootstrap_errors <- function(table, fit, method, level, nsim, seed) {
-  draws <- r2_boot(list(fit), function(fits) standardized_parts(fits[[1L]], method)$estimate, nsim, seed)
-  table$std.error <- apply(draws$values, 2L, stats::sd, na.rm = TRUE)
+bootstrap_errors <- function(table, fit, plan, level, nsim, seed) {
+  boot <- draw_replicates(fit, nsim, seed)
+  # modes belong to a sample: only where they enter is the fit of each put together
+  modes <- any(lengths(lapply(plan$coefficients$name[plan$coefficients$unit == "person"], slope_places, fit = fit, person = plan$chain[[1L]])))
+  kept <- kept_columns(fit)
+  draws <- over_samples(boot, nrow(table), "Standardised effects", function(y, i) {
+    if (modes) fit <- replicate_fit(boot, y, i) else fit$core$beta[kept] <- boot$beta[i, ]
+    vapply(standard_values(fit, plan, outcome_sds(plan, y)), `[[`, 0, "estimate")
+  })
+  report_replicates(boot, NULL)
+  table$std.error <- apply(draws, 2L, stats::sd, na.rm = TRUE)
   half <- stats::qt(1 - (1 - level) / 2, table$df) * table$std.error
   table$conf.low <- table$estimate - half
   table$conf.high <- table$estimate + half
-  table
+  structure(table, status = boot$status)
 }
 
 #' @rdname standardize
@@ -192,7 +196,7 @@ print.hlm_standardized <- function(x, digits = 3L, ...) {
   if (any(!is.na(x$persons))) shown <- cbind(shown, Persons = ifelse(is.na(x$persons), "", x$persons))
   print_table(shown)
   if (any(x$scaled == "outcome")) cat(" * categories, TRUE and FALSE among them (or several columns): in SDs of the outcome, the predictor as it is\n")
-  uncertainty <- if (attr(x, "se") == "given") "given the standard deviations" else "by parametric bootstrap"
+  uncertainty <- if (attr(x, "se") == "given") "given the standard deviations" else paste("by", boot_words(attr(x, "status")))
   cat(" ", format(100 * attr(x, "conf.level")), " % intervals, ", uncertainty, "\n", sep = "")
   left <- attr(x, "left_out")
   for (persons in unique(left)) {

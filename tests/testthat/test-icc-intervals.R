@@ -31,7 +31,7 @@ test_that("delta intervals: logit scale, gradient by finite differences of the s
     noise <- mean(1 / design_weights(fit$design))
     value <- function(x) {
       variance <- c(drop(coefficients %*% x[-length(x)]), noise * x[length(x)])
-      stats::qlogis(c(variance / sum(variance), icc2_value(variance, shares)))
+      stats::qlogis(unlist(icc_values(t(variance), shares), use.names = FALSE))
     }
     gradient <- vapply(seq_along(at), function(k) {
       step <- replace(numeric(length(at)), k, 1e-5 * max(abs(at[[k]]), 1e-3))
@@ -57,8 +57,7 @@ test_that("the bootstrap is reproducible, near the exact interval, and leaves th
   expect_lt(boot$icc_lower[[1]], icc(fit)$icc[[1]])
   expect_gt(boot$icc_upper[[1]], icc(fit)$icc[[1]])
   # percentiles of the refits themselves
-  y <- withr::with_seed(1, lapply(1:20, function(i) simulate(fit)[[1]]))
-  direct <- vapply(y, function(column) icc(refit(fit, column))$icc[[1]], 0)
+  direct <- vapply(simulate(fit, 20, seed = 1), function(column) icc(refit(fit, column))$icc[[1]], 0)
   expect_equal(
     unlist(icc(fit, conf.int = TRUE, method = "boot", nsim = 20, seed = 1)[1, c("icc_lower", "icc_upper")], use.names = FALSE),
     stats::quantile(direct, c(0.025, 0.975), names = FALSE)

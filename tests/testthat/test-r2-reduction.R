@@ -23,11 +23,9 @@ test_that("the error of a unit's mean is its variance by dense algebra, slopes a
   fit <- fit_implement_three()
   z <- as.matrix(stats::model.matrix(fit, "random"))
   v <- stats::sigma(fit)^2 * (tcrossprod(z %*% as.matrix(getME(fit, "Lambda"))) + diag(nrow(z)))
-  for (group in fit$design$groups) {
-    average <- outer(seq_along(group$levels), group$codes, `==`) / tabulate(group$codes)
-    expect_equal(unit_error(fit, list(codes = group$codes, n = length(group$levels))), diag(average %*% v %*% t(average)))
-  }
-  expect_equal(prediction_error(fit, fit$design$groups)[[1]], mean(diag(v)))
+  averages <- lapply(fit$design$groups, function(group) outer(seq_along(group$levels), group$codes, `==`) / tabulate(group$codes))
+  expected <- vapply(c(list(diag(nrow(z))), averages), function(average) mean(diag(average %*% v %*% t(average))), 0)
+  expect_equal(drop(prediction_error(fit, error_moments(fit, fit$design$groups), estimates_row(fit))), expected)
 })
 
 test_that("reduction against the model without predictors, and against a given one", {

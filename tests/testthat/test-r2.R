@@ -13,16 +13,6 @@ test_that("bootstrap intervals are reproducible, hold the estimate and leave the
   expect_equal(r$failed, 0L)
 })
 
-test_that("the bootstrap's spread is that of R squared over samples from the model", {
-  # Synthetic: refitting simulated outcomes by hand gives the same draws.
-  fit <- fit_implement_ml()
-  draws <- r2_boot(list(fit), function(fits) r2(fits[[1]], "nakagawa")$measures$estimate, 5, seed = 9)
-  by_hand <- withr::with_seed(9, t(vapply(1:5, function(i) {
-    r2(refit(fit, simulate(fit)[[1]]), "nakagawa")$measures$estimate
-  }, c(0, 0))))
-  expect_equal(draws$values, by_hand)
-})
-
 test_that("every method has intervals, na.exclude included", {
   skip_if_not_installed("lme4")
   fit <- fit_gaps()
