@@ -32,8 +32,13 @@ disaggregate_frame <- function(spec, frame, control) {
 }
 
 source_labels <- function(sources) {
+  if (length(sources) == 1L) {
+    labels <- sources[[1L]]$label
+    names(labels) <- names(sources)
+    return(labels)
+  }
   labels <- vapply(sources, `[[`, "", "label")
-  if (length(labels) < 2L || !anyDuplicated(labels)) {
+  if (!anyDuplicated(labels)) {
     return(labels)
   }
   degree <- vapply(sources, `[[`, 0L, "degree")

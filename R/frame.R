@@ -30,14 +30,14 @@ collect_columns <- function(spec, data, env) {
   needed <- spec$variables
   if (!is.null(spec$residual)) needed <- unique(c(needed, setdiff(residual_variables(spec), spec$derived)))
   from_data <- match(needed, names(data), 0L) > 0L
-  raw <- list()
-  for (name in needed[from_data]) {
-    x <- .subset2(data, name)
+  raw <- if (is.null(data)) list() else .subset(data, needed[from_data])
+  for (name in names(raw)) {
+    x <- raw[[name]]
     if (is.object(x) || !(is.double(x) || is.integer(x))) {
       x <- plain_column(x)
       check_column_type(x, name)
+      raw[[name]] <- x
     }
-    raw[[name]] <- x
   }
   n <- if (is.null(data)) NULL else .row_names_info(data, 2L)
   constants <- list()
@@ -176,9 +176,7 @@ take_rows <- function(x, rows) {
 }
 
 eval_variable <- function(expr, columns, env) {
-  if (is.symbol(expr)) {
-    return(columns[[as.character(expr)]])
-  }
+  if (is.symbol(expr)) return(columns[[as.character(expr)]])
   tryCatch(eval(expr, columns, env), error = function(e) {
     abort_hlm("data", c("{.code {expr_text(expr)}} could not be computed: {conditionMessage(e)}"))
   })
@@ -187,12 +185,14 @@ eval_variable <- function(expr, columns, env) {
 # Variables of the fixed part and of the bars, by label. Those made of derived columns come later (R/design.R).
 evaluate_variables <- function(spec, frame, env) {
   out <- list()
+  raw <- frame$raw
   for (label in names(spec$given)) {
     expr <- spec$given[[label]]
-    value <- eval_variable(expr, frame$raw, env)
-    if (is.call(expr)) {
-      value <- plain_column(value)
-      check_column_type(value, label)
+    if (is.symbol(expr)) {
+      value <- raw[[as.character(expr)]]
+    } else {
+      value <- plain_column(eval_variable(expr, raw, env))
+      if (is.call(expr)) check_column_type(value, label)
     }
     if (n_values(value) != frame$n) {
       abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")
