@@ -181,6 +181,7 @@ check_groups <- function(design, n) {
         i = "There are too few rows per {.var {group$name}} for these random slopes. Take a slope out."
       ))
     }
+    if (length(group$levels) <= length(design$x)) check_groups_left(design, term, group)
   }
 }
 

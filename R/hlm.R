@@ -87,8 +87,8 @@
 #' @return An object of class `hlm`, a list.
 #' @section Errors: Errors are classed (see [hlm_conditions]): `hlm_error_formula`, `hlm_error_data`, `hlm_error_design`,
 #'   `hlm_error_covariance` (a residual structure that does not fit the model), `hlm_error_numerical`. A fit that ends at the boundary (a variance of
-#'   zero) is no error: its status says so. One that does not converge gives the warning `hlm_warning_convergence`; predictors that cannot be
-#'   estimated give the message `hlm_message_rank`, which names them.
+#'   zero) is no error: its status says so. One that does not converge gives the warning `hlm_warning_convergence`, a variance
+#'   that nothing is left to estimate from `hlm_warning_design`; predictors that cannot be estimated give the message `hlm_message_rank`, which names them.
 #' @source Bates, Maechler, Bolker & Walker (2015) J Stat Softw 67(1) for the model and the criterion. Curran & Bauer (2011)
 #'   Annu Rev Psychol 62:583-619 and Wang & Maxwell (2015) Psychol Methods 20:63-83 for within and between; Giesselmann &
 #'   Schmidt-Catran (2022) Sociol Methods Res 51:1100-1127 for the product of within terms. Pinheiro & Bates (2000),
