@@ -3,6 +3,7 @@
 
 # Returns a list:
 # x_names, x_assign, x   per fixed-effect column its name, its term and its place in the pool (0: the constant)
+# x_term, x_variables    the term in words and its variables
 # terms                  per random-effects term, in lme4's order before sorting by number of levels: list(group = its name, columns, names, structure,
 #                        label) as in the design
 # random                 per term list(bar, columns): the bar of the formula and which of its columns
@@ -17,6 +18,7 @@ lay_out <- function(spec, coding, recentre = NULL) {
   })
   list(
     x_names = x$names, x_assign = x$assign, x = pool$x, terms = terms,
+    x_term = c("(Intercept)", spec$terms$term_labels)[x$assign + 1L], x_variables = c("", spec$terms$term_variables)[x$assign + 1L],
     random = lapply(z, function(bar) list(bar = bar$bar, columns = bar$columns)), columns = pool$columns
   )
 }

@@ -30,8 +30,7 @@ engine_fit <- function(design, reml, control) {
     threads = engine_threads(design, control$threads), progress = control$progress
   )
   result <- engine_call(core_fit(design, reml, control))
-  fit <- shape_estimates(result$estimates, design, reml)
-  fit <- c(fit, result$how)
+  fit <- c(shape_estimates(result$estimates, design, reml), result$how)
   if (!is.null(result$residual)) fit$residual <- shape_residual(result$residual, design)
   fit$message <- status_message(fit, design$y)
   fit

@@ -22,8 +22,7 @@ classify_coefs <- function(spec, frame, coding, layout) {
   # the intercept first
   place <- layout$x_assign + 1L
   out <- list(
-    name = layout$x_names, term = c("(Intercept)", tt$term_labels)[place], type = c("other", type)[place], level = c("1", level)[place],
-    variables = c("", tt$term_variables)[place]
+    name = layout$x_names, term = layout$x_term, type = c("other", type)[place], level = c("1", level)[place], variables = layout$x_variables
   )
   attr(out, "row.names") <- .set_row_names(length(place))
   class(out) <- "data.frame"
