@@ -56,7 +56,11 @@ test_that("weighting = 'rows' weights persons by their rows in therapists' means
 test_that("four levels form a chain", {
   d <- synthetic_sessions()
   d$clinic <- ifelse(d$therapist <= 2, "north", "south")
-  fit <- front(y ~ wb(x, level = c("therapist", "clinic")) + (1 | clinic / therapist / patient), d)
+  # two clinics, and a predictor that tells them apart
+  expect_warning(
+    fit <- front(y ~ wb(x, level = c("therapist", "clinic")) + (1 | clinic / therapist / patient), d), "2 groups of `clinic`",
+    class = "hlm_warning_design"
+  )
   x <- as.data.frame(design_matrix_x(fit))
   hand <- by_hand(d)
   once <- !duplicated(d$patient)

@@ -154,7 +154,7 @@ test_that("an interrupt stops every long computation at once and leaves the sess
     "e$x <- rnorm(20000)[e$id] + rnorm(2e5)",
     "e$y <- 0.3 * e$x + rnorm(20000)[e$id] + rnorm(2e5)",
     "big <- hlm(y ~ t + wb(x) + (1 + t | id), e)",
-    "stopped('profile', confint(big, method = 'profile'))",
+    "stopped('profile', for (k in 1:20) confint(big, method = 'profile'))",
     "stopped('CR2', vcov(big, type = 'CR2'))",
     # crossed groups: most of the time goes into the optimiser, that is into compiled code
     "f <- data.frame(p = rep(1:1500, 20), i = sample(600, 30000, TRUE))",
