@@ -17,11 +17,10 @@ check_groups_left <- function(design, term, group) {
 # on columns of unit length.
 is_saturated <- function(design, group) {
   n_levels <- length(group$levels)
-  columns <- lapply(design$x, function(place) if (place == 0L) rep(1, length(design$y)) else design$columns[[place]])
-  columns <- lapply(columns, function(x) x / sqrt(max(sum(x^2), .Machine$double.xmin)))
-  x <- do.call(cbind, columns)
+  x <- design_x(design)
+  x <- x / rep(sqrt(pmax(colSums(x^2), .Machine$double.xmin)), each = nrow(x))
   counts <- tabulate(group$codes, n_levels)
-  sums <- vapply(columns, function(x) engine_group_sums(x, group$codes, n_levels)$sum, numeric(n_levels)) / sqrt(counts)
+  sums <- apply(x, 2L, function(column) engine_group_sums(column, group$codes, n_levels)$sum) / sqrt(counts)
   spectrum <- eigen(crossprod(x), symmetric = TRUE)
   keep <- spectrum$values > 1e-12
   scores <- sums %*% spectrum$vectors[, keep, drop = FALSE]

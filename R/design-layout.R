@@ -27,7 +27,7 @@ lay_out <- function(spec, coding, recentre = NULL) {
 # within columns are centred once more). `columns` are then the labels of the variables whose product each is; `blueprint` is complete but for what
 # depends on the data.
 numeric_layout <- function(spec) {
-  if (sum(vapply(spec$columns, function(column) column$kind == "within", NA)) > 1L) {
+  if (length(within_columns(spec)) > 1L) {
     return(NULL)
   }
   labels <- c(names(spec$given), names(spec$late))

@@ -3,11 +3,8 @@
 # Dense X as model.matrix() gives it: all columns of the formula, dropped ones included, with `assign` and `contrasts`.
 design_matrix_x <- function(fit) {
   design <- fit$design
-  x <- matrix(1, length(design$y), length(design$x))
-  for (k in seq_along(design$x)) {
-    if (design$x[[k]] > 0L) x[, k] <- design$columns[[design$x[[k]]]]
-  }
-  dimnames(x) <- list(analysed_row_names(fit), design$x_names)
+  x <- design_x(design)
+  rownames(x) <- analysed_row_names(fit)
   attr(x, "assign") <- design$x_assign
   contrasts <- lapply(fit$blueprint$contrasts, `[[`, "given")
   used <- intersect(names(contrasts), fixed_factors(fit))
@@ -41,3 +38,6 @@ design_matrix_z <- function(fit) {
   })
   do.call(cbind, blocks)
 }
+
+# X of a design alone.
+design_x <- function(design) columns_matrix(c(list(NULL), design$columns)[design$x + 1L], design$x_names, length(design$y))

@@ -96,13 +96,19 @@ check_late_variable <- function(value, label, frame) {
   ))
 }
 
-# The double-demeaned product (Giesselmann & Schmidt-Catran 2022, Sociol Methods Res 51:1100): in a term with two or more
-# within variables, their product is centred at the person's mean once more. Its person means are frozen as well.
-new_products <- function(spec, frame) {
+# Names of the within columns; products of two of them are centred once more.
+within_columns <- function(spec) {
   within <- character()
   for (column in spec$columns) {
     if (column$kind == "within") within <- c(within, column$name)
   }
+  within
+}
+
+# The double-demeaned product (Giesselmann & Schmidt-Catran 2022, Sociol Methods Res 51:1100): in a term with two or more
+# within variables, their product is centred at the person's mean once more. Its person means are frozen as well.
+new_products <- function(spec, frame) {
+  within <- within_columns(spec)
   if (length(within) < 2L) {
     return(list(recentre = NULL, frozen = function() list()))
   }

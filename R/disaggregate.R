@@ -58,7 +58,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
   }
   model <- person_models(base$x, base$person, length(person$levels), base$time, source$degree)
   # of the first rows, which settle nearly always whether a column varies
-  size <- max(abs(if (length(x) > 200L) x[first_rows] else x))
+  size <- max(abs(first_rows(x)))
   out <- facts <- list()
   for (column in spec$columns) {
     if (column$kind == "lag" || column$source != key) next
@@ -71,7 +71,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
       out[[name]] <- made <- between$x
       facts[[name]] <- between$means
     }
-    if (abs(made[[1L]]) <= 1e-6 * size) check_made(made, x, column, frame)
+    check_made(made, x, size, column, frame)
   }
   means <- list(
     label = source$label, expr = frame$value_calls[[source$value]], lag = spec$values[[source$value]]$lag, degree = source$degree,
@@ -82,7 +82,7 @@ disaggregate_source <- function(spec, frame, source, key, control) {
   list(columns = out, means = means)
 }
 
-first_rows <- 1:200
+first_rows <- function(x) if (length(x) > 200L) x[1:200] else x
 within_facts <- list(kind = "within", level = "", at = 0)
 
 # With `means = "available"`: all rows with x, of persons who are in the analysis.
@@ -257,8 +257,10 @@ check_at <- function(column, frame) {
 }
 
 # Columns without any variation cannot be estimated; the likely slip is named.
-check_made <- function(made, x, column, frame) {
-  if (length(x) > 200L && max(abs(made[first_rows])) > 1e-6 * max(abs(x[first_rows]))) {
+# `size`: the largest value of `x` in the first rows.
+check_made <- function(made, x, size, column, frame) {
+  # the first row settles it nearly always, and if not the first rows
+  if (abs(made[[1L]]) > 1e-6 * size || max(abs(first_rows(made))) > 1e-6 * size) {
     return(invisible())
   }
   tolerance <- if (column$degree > 0L) 1e-10 else 64 * .Machine$double.eps

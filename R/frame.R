@@ -185,14 +185,12 @@ eval_variable <- function(expr, columns, env) {
 # Variables of the fixed part and of the bars, by label. Those made of derived columns come later (R/design.R).
 evaluate_variables <- function(spec, frame, env) {
   out <- list()
-  raw <- frame$raw
   for (label in names(spec$given)) {
     expr <- spec$given[[label]]
-    if (is.symbol(expr)) {
-      value <- raw[[as.character(expr)]]
-    } else {
-      value <- plain_column(eval_variable(expr, raw, env))
-      if (is.call(expr)) check_column_type(value, label)
+    value <- eval_variable(expr, frame$raw, env)
+    if (is.call(expr)) {
+      value <- plain_column(value)
+      check_column_type(value, label)
     }
     if (n_values(value) != frame$n) {
       abort_hlm("data", "{.var {label}} has {NROW(value)} values, but the data have {frame$n} rows.")

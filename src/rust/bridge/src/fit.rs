@@ -218,8 +218,7 @@ fn core_kenward_roger(design: Robj, theta: Robj, control: Robj) -> Robj {
         let theta = numbers(&theta, "theta")?;
         let progress = progress_of(&control)?;
         let (_, threads) = control_of(&control)?;
-        let source = DesignSource::new(&design)?;
-        let design = source.design()?;
+        let design = DesignSource::new(&design)?.design()?;
         let result = run_watched(threads, progress.as_ref(), |stop, done| {
             Prepared::new(&design, true, stop)?.kenward_roger(&theta, done)
         })?;
